@@ -1,0 +1,189 @@
+// Package db runs the same SQL on SQLite and on PostgreSQL.
+//
+// A service writes one text for both engines, with ? placeholders, and meets the engine in
+// one place only: the migrations, which are templates. What both engines promise:
+//
+//   - Tx is durable when it returns nil, and nothing of it exists when it returns an error.
+//     A context that is cancelled before the commit means not committed.
+//   - The tenant of the context is the tenant of the transaction. PostgreSQL enforces it by
+//     row-level security; SQLite relies on the WHERE clauses, which the same tests check.
+//   - A statement that fails spoils its transaction, whether or not the error was looked at.
+//   - fn may run more than once (a deadlock, a neighbour in the same group commit that gave
+//     up), so it has no effects besides tx and variables that it sets anew each time.
+//     No network call and no waiting inside: on SQLite every other writer waits too.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"basisdienste/platform/id"
+	"basisdienste/platform/tenant"
+)
+
+// ErrNoRows is returned by Tx.Get when no row matches.
+var ErrNoRows = sql.ErrNoRows
+
+// errNoTenant is a programming error: a transaction without a tenant sees nothing.
+var errNoTenant = errors.New("db: the context names no tenant; use tenant.With, or db.System for work across tenants")
+
+// Config says where the database is.
+type Config struct {
+	// URL is "sqlite:/path/to/file.db" or "postgres://role@host/database".
+	URL string
+	// OwnerURL is the PostgreSQL role that migrates; it owns the tables. The role in URL
+	// must not own them, be superuser or have BYPASSRLS: Open refuses it otherwise.
+	OwnerURL string
+	// Schema is the PostgreSQL schema of the service; it is made by Migrate.
+	Schema string
+	// Conns bounds the connections (PostgreSQL) or the readers (SQLite); 0 means 8.
+	Conns int
+	Log   *slog.Logger
+}
+
+// DB is one database. It is safe for concurrent use.
+type DB struct {
+	engine engine
+	cfg    Config
+
+	mu    sync.Mutex
+	woken map[string][]chan struct{}
+}
+
+type engine interface {
+	tx(ctx context.Context, scope scope, fn func(*Tx) error) (wakes []string, err error)
+	read(ctx context.Context, scope scope, fn func(*Tx) error) error
+	migrate(ctx context.Context, cfg Config, sets []Set, down bool) error
+	postgres() bool
+	close() error
+}
+
+// scope is the tenant that a transaction acts for; all means every tenant.
+type scope struct {
+	tenant id.ID
+	all    bool
+}
+
+type systemKey struct{}
+
+// System returns a context for work across all tenants: relays, sweeps, the registry.
+// A transaction under it has no tenant; every other check stays the caller's.
+func System(ctx context.Context) context.Context {
+	return context.WithValue(ctx, systemKey{}, true)
+}
+
+// For returns a context that acts for one tenant, also under a System context.
+func For(ctx context.Context, t tenant.Tenant) context.Context {
+	return tenant.With(context.WithValue(ctx, systemKey{}, false), t)
+}
+
+func scopeOf(ctx context.Context) (scope, error) {
+	if all, _ := ctx.Value(systemKey{}).(bool); all {
+		return scope{all: true}, nil
+	}
+	t, ok := tenant.From(ctx)
+	if !ok || t.ID == "" {
+		return scope{}, errNoTenant
+	}
+	return scope{tenant: t.ID}, nil
+}
+
+// Open connects. On SQLite it makes the file. It does not migrate.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	if cfg.Conns <= 0 {
+		cfg.Conns = 8
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &DB{cfg: cfg, woken: map[string][]chan struct{}{}}
+	var err error
+	switch kind, rest, _ := strings.Cut(cfg.URL, ":"); kind {
+	case "sqlite":
+		d.engine, err = openSQLite(ctx, rest, cfg)
+	case "postgres", "postgresql":
+		d.engine, err = openPostgres(ctx, cfg)
+	default:
+		err = errors.New("a database URL begins with sqlite: or postgres://")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return d, nil
+}
+
+// Close ends the connections after the transactions under way.
+func (d *DB) Close() error { return d.engine.close() }
+
+// Postgres reports the engine, for the rare statement that has no common form.
+func (d *DB) Postgres() bool { return d.engine.postgres() }
+
+// Tx runs fn in a write transaction for the tenant of ctx and commits it if fn returns nil.
+func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+	sc, err := scopeOf(ctx)
+	if err != nil {
+		return err
+	}
+	wakes, err := d.engine.tx(ctx, sc, fn)
+	if err != nil {
+		return err
+	}
+	for _, name := range wakes {
+		d.wake(name)
+	}
+	return nil
+}
+
+// Read runs fn over one consistent snapshot. Writing in it fails.
+func (d *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
+	sc, err := scopeOf(ctx)
+	if err != nil {
+		return err
+	}
+	return d.engine.read(ctx, sc, fn)
+}
+
+// Woken returns a channel that gets a value soon after a transaction that called
+// Tx.Wake(name) was committed by this process. Wakes that nobody has taken yet are merged.
+func (d *DB) Woken(name string) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := make(chan struct{}, 1)
+	d.woken[name] = append(d.woken[name], c)
+	return c
+}
+
+func (d *DB) wake(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.woken[name] {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// IsUnique reports whether err is the violation of a unique, primary key or exclusion
+// constraint, or a trigger's RAISE that stands for one on SQLite.
+func IsUnique(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505" || pg.Code == "23P01"
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || lite.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY ||
+			lite.Code() == sqlite3.SQLITE_CONSTRAINT_TRIGGER
+	}
+	return false
+}

@@ -1,0 +1,204 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing/fstest"
+	"text/template"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// Set is one owner's migrations: files 00001_name.sql at the root of FS, in goose's format,
+// each a template rendered for the engine:
+//
+//	{{.Bytes}}            BLOB or BYTEA
+//	{{.Serial}}           a primary key that counts up in the order of inserting
+//	{{isolate "t"}}       rows of t are seen by their tenant alone (its column is tenant_id)
+//	{{partition}}         after CREATE TABLE (…): spread by the hash of tenant_id
+//	{{partitions "t"}}    the partitions, on a line of its own
+//	{{if .Postgres}} … {{end}}
+//
+// SQLite keeps tenants apart by the WHERE clauses alone and has no partitions.
+type Set struct {
+	Name string // names the table that remembers versions: migrations_<name>
+	FS   fs.FS
+}
+
+// Migrate brings every set to its newest version. Processes that start at once wait for one
+// another, and each migration runs once. On PostgreSQL it acts as the owner role (see
+// Config) and then lets the serving role read and write rows, nothing else.
+func (d *DB) Migrate(ctx context.Context, sets ...Set) error {
+	return d.engine.migrate(ctx, d.cfg, sets, false)
+}
+
+// MigrateDown takes every set back to nothing, the last set first. All rows are lost.
+func (d *DB) MigrateDown(ctx context.Context, sets ...Set) error {
+	return d.engine.migrate(ctx, d.cfg, sets, true)
+}
+
+func (e *sqliteEngine) migrate(ctx context.Context, cfg Config, sets []Set, down bool) (err error) {
+	file := strings.TrimPrefix(cfg.URL, "sqlite:")
+	f, err := os.OpenFile(file+".migrate", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }() // closing unlocks
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return runSets(ctx, goose.DialectSQLite3, e.pool, nil, sets, down)
+}
+
+func (e *pgEngine) migrate(ctx context.Context, cfg Config, sets []Set, down bool) (err error) {
+	if cfg.OwnerURL == "" {
+		return errors.New("migrate: no owner role is configured (owner_url)")
+	}
+	owner, err := pgPool(cfg.OwnerURL, cfg, "0")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, owner.Close()) }()
+	var role string
+	if err := e.pool.GetContext(ctx, &role, "SELECT current_user"); err != nil {
+		return err
+	}
+	schema := quote(cfg.Schema)
+	if _, err := owner.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil && !IsUnique(err) {
+		return fmt.Errorf("create schema %s: %w", cfg.Schema, err)
+	}
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return err
+	}
+	if err := runSets(ctx, goose.DialectPostgres, owner, locker, sets, down); err != nil {
+		return err
+	}
+	for _, grant := range []string{
+		"GRANT USAGE ON SCHEMA %s TO %s",
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO %s",
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA %s TO %s",
+	} {
+		if _, err := owner.ExecContext(ctx, fmt.Sprintf(grant, schema, quote(role))); err != nil && !isConcurrentGrant(err) {
+			return fmt.Errorf("grant to %s: %w", role, err)
+		}
+	}
+	return assertRole(ctx, e.pool, cfg.Schema)
+}
+
+// isConcurrentGrant: two processes that grant the same at once; one of them did it.
+func isConcurrentGrant(err error) bool {
+	return strings.Contains(err.Error(), "tuple concurrently updated")
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func runSets(ctx context.Context, dialect goose.Dialect, pool *sqlx.DB, locker lock.SessionLocker, sets []Set, down bool) error {
+	for i := range sets {
+		set := sets[i]
+		if down {
+			set = sets[len(sets)-1-i]
+		}
+		rendered, err := render(set, dialect == goose.DialectPostgres)
+		if err != nil {
+			return err
+		}
+		opts := []goose.ProviderOption{goose.WithTableName("migrations_" + set.Name), goose.WithDisableGlobalRegistry(true)}
+		if locker != nil {
+			opts = append(opts, goose.WithSessionLocker(locker))
+		}
+		p, err := goose.NewProvider(dialect, pool.DB, rendered, opts...)
+		if err != nil {
+			return fmt.Errorf("migrations %s: %w", set.Name, err)
+		}
+		if down {
+			_, err = p.DownTo(ctx, 0)
+		} else {
+			_, err = p.Up(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("migrations %s: %w", set.Name, err)
+		}
+	}
+	return nil
+}
+
+// partitionCount is fixed for good: another modulus would move every row.
+const partitionCount = 8
+
+var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+func render(set Set, postgres bool) (fs.FS, error) {
+	pg := func(f func(table string) string) func(string) (string, error) {
+		return func(table string) (string, error) {
+			if !identifier.MatchString(table) {
+				return "", fmt.Errorf("%q is no table name", table)
+			}
+			if !postgres {
+				return "", nil
+			}
+			return f(table), nil
+		}
+	}
+	data := struct {
+		Postgres      bool
+		Bytes, Serial string
+	}{Bytes: "BLOB", Serial: "INTEGER PRIMARY KEY AUTOINCREMENT"}
+	partition := ""
+	if postgres {
+		data.Postgres, data.Bytes, data.Serial = true, "BYTEA", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+		partition = "PARTITION BY HASH (tenant_id)"
+	}
+	funcs := template.FuncMap{
+		"isolate": pg(isolate), "partitions": pg(partitions),
+		"partition": func() string { return partition },
+	}
+	files, err := fs.Glob(set.FS, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	out := fstest.MapFS{}
+	for _, name := range files {
+		text, err := fs.ReadFile(set.FS, name)
+		if err != nil {
+			return nil, err
+		}
+		t, err := template.New(path.Base(name)).Funcs(funcs).Option("missingkey=error").Parse(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("migration %s/%s: %w", set.Name, name, err)
+		}
+		var b bytes.Buffer
+		if err := t.Execute(&b, data); err != nil {
+			return nil, fmt.Errorf("migration %s/%s: %w", set.Name, name, err)
+		}
+		out[name] = &fstest.MapFile{Data: b.Bytes(), Mode: 0o444}
+	}
+	return out, nil
+}
+
+// isolate makes the database itself keep tenants apart, for the owner too (FORCE).
+func isolate(table string) string {
+	const see = "(tenant_id = current_setting('app.tenant', true) OR current_setting('app.tenant', true) = '*')"
+	return fmt.Sprintf("ALTER TABLE %[1]s ENABLE ROW LEVEL SECURITY;\nALTER TABLE %[1]s FORCE ROW LEVEL SECURITY;\n"+
+		"CREATE POLICY tenant ON %[1]s USING %[2]s WITH CHECK %[2]s;", table, see)
+}
+
+func partitions(table string) string {
+	var b strings.Builder
+	for i := range partitionCount {
+		part := fmt.Sprintf("%s_p%d", table, i)
+		fmt.Fprintf(&b, "CREATE TABLE %s PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d);\n%s\n",
+			part, table, partitionCount, i, isolate(part))
+	}
+	return b.String()
+}

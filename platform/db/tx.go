@@ -1,0 +1,99 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"basisdienste/platform/id"
+)
+
+// Tx is a transaction for one tenant (or, under System, for all). It must not be used
+// after fn returned, nor by two goroutines.
+type Tx struct {
+	q        querier
+	scope    scope
+	postgres bool
+	spoiled  error
+	wakes    []string
+}
+
+// querier is what an engine gives to run one statement.
+type querier interface {
+	GetContext(ctx context.Context, dest any, query string, args ...any) error
+	SelectContext(ctx context.Context, dest any, query string, args ...any) error
+	execContext(ctx context.Context, query string, args ...any) (int64, error)
+}
+
+var errSpoiled = errors.New("db: an earlier statement of this transaction failed")
+
+// Tenant is the tenant of the transaction: the first value of every WHERE. Empty under System.
+func (tx *Tx) Tenant() id.ID { return tx.scope.tenant }
+
+// ForUpdate is " FOR UPDATE" where rows must be locked, and empty where there is only one
+// writer anyway.
+func (tx *Tx) ForUpdate() string {
+	if tx.postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// Postgres reports the engine, for the rare statement that has no common form.
+func (tx *Tx) Postgres() bool { return tx.postgres }
+
+// Wake tells those who wait on DB.Woken(name), after the commit.
+func (tx *Tx) Wake(name string) {
+	for _, w := range tx.wakes {
+		if w == name {
+			return
+		}
+	}
+	tx.wakes = append(tx.wakes, name)
+}
+
+// Get reads exactly one row into dest (a struct with db tags, or one value).
+// Errors: ErrNoRows.
+func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return tx.note(tx.run(func() error { return tx.q.GetContext(ctx, dest, query, args...) }), query)
+}
+
+// Select reads all rows into dest, a pointer to a slice. Bound the number of rows by LIMIT.
+func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return tx.note(tx.run(func() error { return tx.q.SelectContext(ctx, dest, query, args...) }), query)
+}
+
+// Exec runs a statement and returns how many rows it changed.
+func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	var n int64
+	err := tx.run(func() (err error) {
+		n, err = tx.q.execContext(ctx, query, args...)
+		return err
+	})
+	return n, tx.note(err, query)
+}
+
+func (tx *Tx) run(f func() error) error {
+	if tx.spoiled != nil {
+		return fmt.Errorf("%w: %w", errSpoiled, tx.spoiled)
+	}
+	return f()
+}
+
+// note remembers a failure, so that it cannot be committed over, on both engines alike.
+func (tx *Tx) note(err error, query string) error {
+	if err == nil || errors.Is(err, ErrNoRows) {
+		return err
+	}
+	if tx.spoiled == nil {
+		tx.spoiled = err
+		return fmt.Errorf("%w (in %.60q)", err, query)
+	}
+	return err
+}
+
+// In expands a slice argument: In("… id IN (?)", ids) returns the query with as many
+// placeholders as there are ids.
+func In(query string, args ...any) (string, []any, error) { return sqlx.In(query, args...) }
