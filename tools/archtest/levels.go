@@ -1,0 +1,46 @@
+package main
+
+// layer is the place of one platform package. It may import every package of a lower level
+// and, of its own level, only those that beside names.
+type layer struct {
+	level  int
+	beside []string
+}
+
+// layers is the table of DESIGN, section 4. A new platform package gets its line here; a
+// new name in beside wants a reason, for it is how a platform turns into a knot.
+func layers() map[string]layer {
+	return map[string]layer{
+		"fault":  {0, nil},
+		"id":     {0, []string{"fault"}},
+		"money":  {0, []string{"fault"}},
+		"page":   {0, []string{"fault"}},
+		"tenant": {0, []string{"fault", "id"}},
+
+		"config":  {1, nil},
+		"obs":     {1, nil},
+		"problem": {1, []string{"obs"}}, // logs the cause with the request id
+		"db":      {1, nil},
+		"seal":    {1, []string{"db"}},
+
+		"limit":         {2, nil},
+		"audit":         {2, nil},
+		"outbox":        {2, nil},
+		"kit":           {2, nil},
+		"discover":      {2, nil},
+		"bus":           {2, []string{"outbox"}},                            // relays the outbox, handles through the inbox
+		"bus/jetstream": {2, []string{"bus"}},                               // the transport behind bus
+		"idem":          {2, []string{"kit"}},                               // reads the request that kit keeps
+		"tenantdir":     {2, []string{"outbox", "bus"}},                     // is fed by events
+		"authn":         {2, []string{"kit", "outbox", "bus", "tenantdir"}}, // is a guard of kit; grants are fed by events
+		"web":           {2, []string{"kit", "authn"}},                      // pages are routes; who is logged in
+
+		"run": {3, nil},
+	}
+}
+
+// helpers are the packages that help tests. They may import all of platform, and only
+// tests and other helpers may import them.
+func helpers() []string {
+	return []string{"dbtest", "bustest", "kittest", "consultest", "web/browsertest"}
+}
