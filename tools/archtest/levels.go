@@ -23,17 +23,17 @@ func layers() map[string]layer {
 		"db":      {1, nil},
 		"seal":    {1, []string{"db"}},
 
-		"limit":         {2, nil},
 		"audit":         {2, nil},
+		"limit":         {2, nil},
 		"outbox":        {2, nil},
-		"kit":           {2, nil},
 		"discover":      {2, nil},
-		"bus":           {2, []string{"outbox"}},                            // relays the outbox, handles through the inbox
-		"bus/jetstream": {2, []string{"bus"}},                               // the transport behind bus
-		"idem":          {2, []string{"kit"}},                               // reads the request that kit keeps
-		"tenantdir":     {2, []string{"outbox", "bus"}},                     // is fed by events
-		"authn":         {2, []string{"kit", "outbox", "bus", "tenantdir"}}, // is a guard of kit; grants are fed by events
-		"web":           {2, []string{"kit", "authn"}},                      // pages are routes; who is logged in
+		"idem":          {2, []string{"audit"}},                                      // who asked is part of the key
+		"kit":           {2, []string{"idem"}},                                       // the request's key goes into the context
+		"bus":           {2, []string{"outbox"}},                                     // relays the outbox, handles through the inbox
+		"bus/jetstream": {2, []string{"bus"}},                                        // the transport behind bus
+		"tenantdir":     {2, []string{"outbox", "bus"}},                              // is fed by events
+		"authn":         {2, []string{"audit", "kit", "outbox", "bus", "tenantdir"}}, // is a guard of kit; grants are fed by events
+		"web":           {2, []string{"kit", "authn"}},                               // pages are routes; who is logged in
 
 		"run": {3, nil},
 	}

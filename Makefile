@@ -1,0 +1,130 @@
+# Each step of CI is a target here; `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+LISTEN ?= 127.0.0.1:8080
+
+# PostgreSQL's server programs are not in the PATH on Debian and its kin.
+export PATH := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
+
+LINT_VERSION := $(shell awk '/golangci-lint\/v2 v/ {print $$2}' tools/lint/go.mod)
+LINT := $(CURDIR)/.cache/bin/golangci-lint-$(LINT_VERSION)
+export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/golangci-lint
+
+# Packages whose tests run whole processes, browsers or broker suites; they are not part
+# of check-fast.
+SLOW := services/basis|platform/bus/jetstream|tools/demo|loadtest
+GOTEST := $(GO) test -timeout 15m
+
+# Files that `make generate` writes and that are committed.
+GENERATED := contracts/gen contracts/asyncapi.yaml docs/errors.md
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ use
+
+.PHONY: run
+run: basis ## build and start everything on 127.0.0.1:8080 with the data folder ./data
+	exec bin/basis --data ./data --listen $(LISTEN) --demo
+
+.PHONY: demo
+demo: basis ## drive the whole journey over HTTP and print it (URL=… DATA=…: a running basis)
+	$(GO) run ./tools/demo $(if $(URL),--url $(URL)) $(if $(DATA),--data $(DATA))
+
+.PHONY: bench
+bench: basis ## measure requests/s and CPU per request (BENCHFLAGS=…)
+	$(GO) run ./loadtest/bench $(BENCHFLAGS)
+
+.PHONY: build
+build: ## build every program into bin/
+	$(GO) build -o bin/ ./services/... ./tools/basisctl/...
+
+.PHONY: basis
+basis:
+	@$(GO) build -o bin/ ./services/basis/... ./tools/basisctl/...
+
+##@ test
+
+.PHONY: test
+test: ## everything: what is missing is installed, then all checks, all tests, the journey
+	@for step in setup check-fast verify integration demo; do \
+		echo "==> make $$step"; began=$$SECONDS; \
+		$(MAKE) $$step || { echo "==> make $$step FAILED after $$((SECONDS - began)) s"; exit 1; }; \
+		echo "==> make $$step: ok in $$((SECONDS - began)) s"; \
+	done; \
+	echo "==> make test: all passed in $$SECONDS s"
+
+.PHONY: check-fast
+check-fast: fmt vet lint arch spec unit ## format, vet, lint, architecture, contracts, unit tests
+
+.PHONY: fmt
+fmt: $(LINT) ## is every file formatted (make fix formats)
+	$(LINT) fmt --diff
+
+.PHONY: fix
+fix: $(LINT) ## format every file
+	$(LINT) fmt
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	$(LINT) run
+
+.PHONY: arch
+arch: ## who imports whom (tools/archtest)
+	$(GO) run ./tools/archtest
+
+.PHONY: spec
+spec: ## each route is in the OpenAPI and each operation has a route (tools/speccheck)
+	$(GO) run ./tools/speccheck
+
+.PHONY: unit
+unit: ## all tests but the slow ones
+	@packages=$$($(GO) list ./... | grep -Ev '^basisdienste/($(SLOW))(/|$$)'); $(GOTEST) $$packages
+
+.PHONY: integration
+integration: ## all tests, the slow ones too (kill, browser, broker)
+	$(GOTEST) ./...
+
+.PHONY: browser
+browser: ## the tests in a real browser
+	$(GOTEST) -count=1 -v -run 'Browser|Axe' ./...
+
+.PHONY: verify
+verify: ## is generated code up to date (mends it, and fails if it was not)
+	@sums() { find $(GENERATED) -type f 2>/dev/null | sort | xargs -r sha256sum; }; \
+	before=$$(sums); $(MAKE) generate; after=$$(sums); \
+	if [ "$$before" != "$$after" ]; then \
+		echo "stale, and now written anew by make generate:"; \
+		diff <(echo "$$before") <(echo "$$after") | awk '/^[<>]/ {print "  " $$3}' | sort -u; \
+		echo "look at them and commit them"; exit 1; \
+	fi
+	$(GO) mod tidy -diff
+
+##@ tools
+
+.PHONY: generate
+generate: ## write generated code, contracts/asyncapi.yaml and docs/errors.md
+	$(GO) run ./tools/eventgen
+	$(GO) generate ./...
+	$(GO) run ./tools/errdoc
+
+.PHONY: tools
+tools: $(LINT) ## build golangci-lint into .cache/bin
+
+$(LINT):
+	mkdir -p $(dir $@)
+	cd tools/lint && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: setup
+setup: ## install what the tests need and is missing: PostgreSQL's server programs, Chromium
+	tools/setup.sh
