@@ -1,10 +1,13 @@
 package main
 
 import (
+	"go/parser"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"basisdienste/tools/internal/gofiles"
 )
 
 // TestCheck plants one import in a tree of files and looks at what is said about it.
@@ -31,6 +34,7 @@ func TestCheck(t *testing.T) {
 		{"platform, loadtest", "platform/run/run.go", "run", "loadtest/bench", "nothing imports tools or loadtest"},
 		{"tool, itself", "tools/demo/main.go", "main", "tools/demo/browser", ""},
 		{"tool, other tool", "tools/demo/main.go", "main", "tools/errdoc", "nothing imports tools"},
+		{"tool, shared by tools", "tools/demo/main.go", "main", "tools/internal/gofiles", ""},
 		{"tool, platform", "tools/demo/main.go", "main", "platform/money", ""},
 		{"platform, service", "platform/run/run.go", "run", "services/auth", "platform never imports services"},
 		{"platform test, service", "platform/run/run_test.go", "run_test", "services/auth", "platform never imports services"},
@@ -60,9 +64,9 @@ func TestCheck(t *testing.T) {
 			plant(t, root, "testdata/bad.go", "not Go at all")
 			plant(t, root, "tools/lint/go.mod", "module example/tools/lint\n")
 			plant(t, root, "tools/lint/bad.go", "not Go at all")
-			files, err := readTree(root)
+			files, err := gofiles.Parse(root, parser.ImportsOnly)
 			if err != nil || len(files) != 1 {
-				t.Fatalf("readTree = %v, %v, want one file", files, err)
+				t.Fatalf("Parse = %v, %v, want one file", files, err)
 			}
 			got := strings.Join(check(files[0]), "\n")
 			if tt.want == "" && got != "" {
@@ -75,16 +79,16 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestReadTree_NotGo(t *testing.T) {
+func TestParse_NotGo(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	if _, err := readTree(root); err == nil {
-		t.Errorf("readTree without go.mod = nil, want an error")
+	if _, err := gofiles.Parse(root, parser.ImportsOnly); err == nil {
+		t.Errorf("Parse without go.mod = nil, want an error")
 	}
 	plant(t, root, "go.mod", "module example\n")
 	plant(t, root, "platform/x.go", "not Go at all")
-	if _, err := readTree(root); err == nil || !strings.Contains(err.Error(), "x.go:1:1") {
-		t.Errorf("readTree = %v, want the place of the syntax error", err)
+	if _, err := gofiles.Parse(root, parser.ImportsOnly); err == nil || !strings.Contains(err.Error(), "x.go:1:1") {
+		t.Errorf("Parse = %v, want the place of the syntax error", err)
 	}
 }
 

@@ -6,7 +6,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"go/parser"
 	"os"
+
+	"basisdienste/tools/internal/gofiles"
 )
 
 const usage = `archtest checks who may import whom.
@@ -32,7 +35,7 @@ func main() {
 		flags.Usage()
 		os.Exit(2)
 	}
-	files, err := readTree(*root)
+	files, err := gofiles.Parse(*root, parser.ImportsOnly)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "archtest:", err)
 		os.Exit(1)

@@ -4,26 +4,32 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"basisdienste/tools/internal/gofiles"
 )
 
 // check returns one line per import of f that breaks a rule: where, what, and what to do.
-func check(f goFile) []string {
+func check(f gofiles.File) []string {
 	var broken []string
-	for _, imp := range f.Imports {
-		if rule := judge(f, imp.Dir); rule != "" {
-			broken = append(broken, fmt.Sprintf("%s:%d: imports %s: %s", f.Path, imp.Line, imp.Dir, rule))
+	for _, spec := range f.AST.Imports {
+		target, ours := strings.CutPrefix(gofiles.Literal(spec.Path), f.Module+"/")
+		if !ours {
+			continue
+		}
+		if rule := judge(f, target); rule != "" {
+			broken = append(broken, fmt.Sprintf("%s:%d: imports %s: %s", f.Path, f.Line(spec), target, rule))
 		}
 	}
 	return broken
 }
 
 // judge returns the rule that the import breaks, or "".
-func judge(f goFile, target string) string {
-	from := f.Dir
+func judge(f gofiles.File, target string) string {
+	from := f.Dir()
 	area, name := split(from)
 	targetArea, targetName := split(target)
 	switch {
-	case (targetArea == "tools" || targetArea == "loadtest") && !within(target, area+"/"+name):
+	case (targetArea == "tools" || targetArea == "loadtest") && !within(target, area+"/"+name) && !within(target, area+"/internal"):
 		return "nothing imports tools or loadtest"
 	case isHelper(target) && !f.Test() && !isHelper(from):
 		return "a test helper is imported by tests only"
@@ -41,7 +47,7 @@ func judge(f goFile, target string) string {
 	return ""
 }
 
-func judgeService(f goFile, service, target, targetArea, targetService string) string {
+func judgeService(f gofiles.File, service, target, targetArea, targetService string) string {
 	switch targetArea {
 	case "platform":
 		return ""
@@ -52,11 +58,11 @@ func judgeService(f goFile, service, target, targetArea, targetService string) s
 		return "a service imports contracts/gen only"
 	case "services":
 		switch {
-		case service == "basis" && f.Package == "main": // all of them in one process
+		case service == "basis" && f.AST.Name.Name == "main": // all of them in one process
 			return ""
 		case targetService != service:
 			return "a service never imports another service; tell it by an event, ask it through contracts/gen"
-		case f.Dir == "services/"+service && target != f.Dir && !f.Test():
+		case f.Dir() == "services/"+service && target != f.Dir() && !f.Test():
 			return "an adapter imports its service, not the reverse; main hands the adapter in"
 		}
 		return ""
@@ -64,15 +70,15 @@ func judgeService(f goFile, service, target, targetArea, targetService string) s
 	return "a service imports its own packages, platform and contracts/gen"
 }
 
-func judgePlatform(f goFile, pkg, target, targetArea string) string {
-	if targetArea == "contracts" && (f.Test() || isHelper(f.Dir)) {
+func judgePlatform(f gofiles.File, pkg, target, targetArea string) string {
+	if targetArea == "contracts" && (f.Test() || isHelper(f.Dir())) {
 		return ""
 	}
 	if targetArea != "platform" {
 		return "platform never imports services or contracts"
 	}
 	dep := strings.TrimPrefix(target, "platform/")
-	if isHelper(f.Dir) || isHelper(target) || pkg == dep || f.Test() {
+	if isHelper(f.Dir()) || isHelper(target) || pkg == dep || f.Test() {
 		return ""
 	}
 	table := layers()
