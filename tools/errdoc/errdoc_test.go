@@ -77,3 +77,14 @@ func TestKinds(t *testing.T) {
 		t.Errorf("found %d constructors and kinds in platform/fault, want at least %d", found, len(kinds()))
 	}
 }
+
+func plant(t *testing.T, root, name, text string) {
+	t.Helper()
+	path := filepath.Join(root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
