@@ -49,19 +49,42 @@ func (f File) ImportName(dir string) string {
 
 // Literal returns the text of a string literal, or of several joined by +, and "" for
 // everything else.
-func Literal(e ast.Expr) string {
+func Literal(e ast.Expr) string { return Eval(e, nil) }
+
+// Eval is Literal that also knows the constants.
+func Eval(e ast.Expr, constants map[string]string) string {
 	switch e := e.(type) {
+	case *ast.Ident:
+		return constants[e.Name]
 	case *ast.BasicLit:
 		if s, err := strconv.Unquote(e.Value); err == nil && e.Kind == token.STRING {
 			return s
 		}
 	case *ast.BinaryExpr:
-		x, y := Literal(e.X), Literal(e.Y)
+		x, y := Eval(e.X, constants), Eval(e.Y, constants)
 		if e.Op == token.ADD && x != "" && y != "" {
 			return x + y
 		}
 	}
 	return ""
+}
+
+// Constants adds the string constants that the file declares outside functions to all.
+func (f File) Constants(all map[string]string) {
+	for _, decl := range f.AST.Decls {
+		group, ok := decl.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range group.Specs {
+			values, _ := spec.(*ast.ValueSpec) // in a const group there is nothing else
+			for i, v := range values.Values {
+				if s := Eval(v, all); s != "" {
+					all[values.Names[i].Name] = s
+				}
+			}
+		}
+	}
 }
 
 // Parse returns the Go files below root in the order of their paths. Modules inside it,
