@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 
 	"basisdienste/tools/internal/gofiles"
 )
@@ -53,7 +54,7 @@ func check(root string) (summary string, err error) {
 	}
 	routes, routeErrs := findRoutes(files)
 	operations, specErrs := readSpecs(root)
-	errs := append(routeErrs, specErrs...) //nolint:gocritic // both are used up here
+	errs := slices.Concat(routeErrs, specErrs)
 	for _, r := range routes {
 		if !r.described(operations) {
 			errs = append(errs, fmt.Errorf("%s: route %s is in no contracts/openapi/%s*.yaml", r.where, r, r.service))
