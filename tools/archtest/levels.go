@@ -18,8 +18,8 @@ func layers() map[string]layer {
 		"tenant": {0, []string{"fault", "id"}},
 
 		"config":  {1, nil},
-		"obs":     {1, nil},
-		"problem": {1, []string{"obs"}}, // logs the cause with the request id
+		"obs":     {1, []string{"problem"}}, // answers a panic
+		"problem": {1, nil},
 		"db":      {1, nil},
 		"seal":    {1, []string{"db"}},
 
@@ -27,20 +27,14 @@ func layers() map[string]layer {
 		"limit":         {2, nil},
 		"outbox":        {2, nil},
 		"discover":      {2, nil},
-		"idem":          {2, []string{"audit"}},                                      // who asked is part of the key
-		"kit":           {2, []string{"idem"}},                                       // the request's key goes into the context
-		"bus":           {2, []string{"outbox"}},                                     // relays the outbox, handles through the inbox
-		"bus/jetstream": {2, []string{"bus"}},                                        // the transport behind bus
-		"tenantdir":     {2, []string{"outbox", "bus"}},                              // is fed by events
-		"authn":         {2, []string{"audit", "kit", "outbox", "bus", "tenantdir"}}, // is a guard of kit; grants are fed by events
-		"web":           {2, []string{"kit", "authn"}},                               // pages are routes; who is logged in
+		"idem":          {2, []string{"audit"}},                          // who asked is part of the key
+		"kit":           {2, []string{"idem"}},                           // the request's key goes into the context
+		"bus":           {2, []string{"outbox", "bus/jetstream", "kit"}}, // relays the outbox, handles through the inbox; dead letters have routes
+		"bus/jetstream": {2, nil},
+		"tenantdir":     {2, []string{"outbox", "bus"}},                                          // is fed by events
+		"authn":         {2, []string{"audit", "kit", "discover", "outbox", "bus", "tenantdir"}}, // is a guard of kit; finds keys; grants are fed by events
+		"web":           {2, []string{"kit", "authn"}},                                           // pages are routes; who is logged in
 
 		"run": {3, nil},
 	}
-}
-
-// helpers are the packages that help tests. They may import all of platform, and only
-// tests and other helpers may import them.
-func helpers() []string {
-	return []string{"dbtest", "bustest", "kittest", "consultest", "web/browsertest"}
 }

@@ -108,6 +108,9 @@ func split(dir string) (area, name string) {
 // within reports whether dir is base or below it.
 func within(dir, base string) bool { return dir == base || strings.HasPrefix(dir, base+"/") }
 
+// isHelper reports whether the package helps tests: platform/dbtest, platform/web/browsertest.
+// Helpers may import all of platform, and only tests and other helpers may import them.
 func isHelper(dir string) bool {
-	return slices.ContainsFunc(helpers(), func(h string) bool { return within(dir, "platform/"+h) })
+	parts := strings.Split(dir, "/")
+	return parts[0] == "platform" && slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(p, "test") })
 }
