@@ -90,7 +90,7 @@ func Load(file string, environ []string, overrides map[string]any) (*Config, err
 }
 
 func (c *Config) readFile(file string) (map[string]any, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

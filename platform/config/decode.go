@@ -67,7 +67,7 @@ func (d *decoder) value(path string, raw any, v reflect.Value, secret bool) *yam
 		return d.value(path, raw, v.Elem(), secret)
 	}
 	if !isText(v) {
-		switch v.Kind() { //nolint:exhaustive // every other kind is a scalar
+		switch v.Kind() {
 		case reflect.Struct:
 			return d.structure(path, raw, v)
 		case reflect.Map:
@@ -345,7 +345,7 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is taken apart
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range joined.Unwrap() {
 			all = append(all, flatten(e)...)
