@@ -15,18 +15,19 @@ type Kind uint8
 
 // The kinds, with the status that they are answered with.
 const (
-	KindInternal        Kind = iota // 500: our mistake
-	KindInvalid                     // 400: the request cannot be understood
-	KindUnauthenticated             // 401: no or no valid credential
-	KindForbidden                   // 403: known, but not allowed
-	KindNotFound                    // 404: not here, or not yours
-	KindConflict                    // 409: the state does not allow it
-	KindGone                        // 410: was here, will not come back
-	KindTooLarge                    // 413: over a size limit
-	KindUnsupported                 // 415: wrong media type
-	KindUnprocessable               // 422: understood, but the content breaks a rule
-	KindRateLimited                 // 429: later
-	KindUnavailable                 // 503: later, not your fault
+	KindInternal         Kind = iota // 500: our mistake
+	KindInvalid                      // 400: the request cannot be understood
+	KindUnauthenticated              // 401: no or no valid credential
+	KindForbidden                    // 403: known, but not allowed
+	KindNotFound                     // 404: not here, or not yours
+	KindConflict                     // 409: the state does not allow it
+	KindGone                         // 410: was here, will not come back
+	KindTooLarge                     // 413: over a size limit
+	KindUnsupported                  // 415: wrong media type
+	KindUnprocessable                // 422: understood, but the content breaks a rule
+	KindRateLimited                  // 429: later
+	KindUnavailable                  // 503: later, not your fault
+	KindMethodNotAllowed             // 405: another method
 )
 
 // Status returns the HTTP status of the kind.
@@ -54,6 +55,8 @@ func (k Kind) Status() int {
 		return http.StatusTooManyRequests
 	case KindUnavailable:
 		return http.StatusServiceUnavailable
+	case KindMethodNotAllowed:
+		return http.StatusMethodNotAllowed
 	case KindInternal:
 		return http.StatusInternalServerError
 	}

@@ -1,0 +1,189 @@
+// Package authn knows who calls: it verifies the access tokens of our own issuers (RFC 9068,
+// ES256) and builds the guards that routes are registered with. Who is not let in by a guard
+// is refused.
+package authn
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-kit/kit/endpoint"
+
+	"basisdienste/platform/audit"
+	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
+	"basisdienste/platform/kit"
+	"basisdienste/platform/tenant"
+	"basisdienste/platform/tenantdir"
+)
+
+// Kind of a caller.
+type Kind string
+
+// The kinds.
+const (
+	Citizen Kind = "citizen"
+	Staff   Kind = "staff"
+	Client  Kind = "client"  // a program of a tenant or, by grants, of many
+	Service Kind = "service" // one of our own; acts for every tenant
+)
+
+// Roles of staff.
+const (
+	RoleClerk       = "clerk"
+	RoleTenantAdmin = "tenant-admin"
+	RoleOperator    = "operator"
+)
+
+// Principal is who calls.
+type Principal struct {
+	Kind     Kind     `json:"kind"`
+	Issuer   string   `json:"-"`
+	Subject  string   `json:"-"` // of a citizen: pairwise, another one at each tenant
+	ClientID string   `json:"client_id"`
+	TenantID id.ID    `json:"tenant"` // empty: see Grants, or a service
+	Grants   string   `json:"grants"` // "client:<id>": acts for the tenants in the directory
+	Scopes   []string `json:"-"`
+	Roles    []string `json:"roles"`
+	Level    int      `json:"-"` // STORK-QAA level of the login: 0 (none), 1, 3, 4
+}
+
+// HasScope reports whether the token carries the scope.
+func (p Principal) HasScope(scope string) bool { return slices.Contains(p.Scopes, scope) }
+
+// HasRole reports whether the person has the role.
+func (p Principal) HasRole(role string) bool { return slices.Contains(p.Roles, role) }
+
+// IsOperator reports whether this is the operator's staff or one of our services.
+func (p Principal) IsOperator() bool {
+	return p.Kind == Service || (p.TenantID == tenant.Operator && p.HasRole(RoleOperator))
+}
+
+type principalKey struct{}
+
+// From returns the caller that a guard let in.
+func From(ctx context.Context) (Principal, bool) {
+	p, ok := ctx.Value(principalKey{}).(Principal)
+	return p, ok
+}
+
+// With returns a context in which p acts: for guards, and for pages that have a session.
+func With(ctx context.Context, p Principal) context.Context {
+	return audit.WithActor(context.WithValue(ctx, principalKey{}, p), string(p.Kind)+":"+p.Subject)
+}
+
+// Guard lets in who has a valid token with all the scopes and may act for the tenant of the
+// path. Errors: token_missing, token_invalid, token_expired, scope_missing, wrong_tenant.
+func (v *Verifier) Guard(scopes ...string) kit.Guard {
+	return v.guard(func(p Principal) error { return p.needScopes(scopes) })
+}
+
+// Role lets in staff that has one of the roles at the tenant of the path, and the operator.
+func (v *Verifier) Role(roles ...string) kit.Guard {
+	return v.guard(func(p Principal) error { return p.NeedRole(roles...) })
+}
+
+// Operator lets in the operator's staff, its clients with the scope "operator", and services.
+func (v *Verifier) Operator() kit.Guard {
+	return v.guard(func(p Principal) error {
+		if p.IsOperator() || (p.TenantID == tenant.Operator && p.HasScope("operator")) {
+			return nil
+		}
+		return fault.Forbidden("operator_only", "only the operator may do this")
+	})
+}
+
+func (p Principal) needScopes(scopes []string) error {
+	if p.Kind == Service {
+		return nil
+	}
+	for _, s := range scopes {
+		if !p.HasScope(s) {
+			return fault.Forbidden("scope_missing", "the access token lacks the scope %q; request it at the token endpoint", s)
+		}
+	}
+	return nil
+}
+
+// NeedRole returns nil for staff with one of the roles and for the operator.
+// Error: role_missing.
+func (p Principal) NeedRole(roles ...string) error {
+	if p.IsOperator() || (p.Kind == Staff && slices.ContainsFunc(roles, p.HasRole)) {
+		return nil
+	}
+	return fault.Forbidden("role_missing", "this needs one of the roles %s at this municipality", strings.Join(roles, ", "))
+}
+
+func (v *Verifier) guard(allow func(Principal) error) kit.Guard {
+	return func(next endpoint.Endpoint) endpoint.Endpoint {
+		return func(ctx context.Context, request any) (any, error) {
+			r := request.(*http.Request)
+			token, err := Bearer(r)
+			if err != nil {
+				return nil, err
+			}
+			p, err := v.Verify(ctx, token)
+			if err != nil {
+				return nil, err
+			}
+			if err := allow(p); err != nil {
+				return nil, err
+			}
+			if t, ok := tenant.From(ctx); ok {
+				if err := v.MayActFor(ctx, p, t.ID); err != nil {
+					return nil, err
+				}
+			}
+			return next(With(ctx, p), request)
+		}
+	}
+}
+
+// MayActFor returns nil if p may act for the tenant. Error: wrong_tenant.
+func (v *Verifier) MayActFor(ctx context.Context, p Principal, tenantID id.ID) error {
+	switch {
+	case p.Kind == Service, p.TenantID == tenantID && tenantID != "":
+		return nil
+	case p.IsOperator():
+		return nil
+	case p.Grants != "":
+		ok, err := v.dir.Granted(ctx, p.ClientID, tenantID)
+		if err != nil {
+			return err
+		}
+		if ok {
+			return nil
+		}
+		return fault.Forbidden("wrong_tenant", "the client is not switched on for this municipality; the operator can do that")
+	}
+	return fault.Forbidden("wrong_tenant", "the access token is of another municipality")
+}
+
+// Enter resolves a tenant that is named in the request and not in the path, as federal
+// standards do: it returns a context that acts for the tenant if the caller in ctx may.
+func (v *Verifier) Enter(ctx context.Context, e tenantdir.Entry) (context.Context, error) {
+	p, ok := From(ctx)
+	if !ok {
+		return ctx, missing()
+	}
+	if err := v.MayActFor(ctx, p, e.ID); err != nil {
+		return ctx, err
+	}
+	return tenantdir.With(ctx, e), nil
+}
+
+// Bearer returns the access token of the request (RFC 6750 section 2.1: header only).
+// Error: token_missing.
+func Bearer(r *http.Request) (string, error) {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", missing()
+	}
+	return strings.TrimSpace(token), nil
+}
+
+func missing() error {
+	return fault.Unauthenticated("token_missing", "send an access token as Authorization: Bearer")
+}

@@ -1,0 +1,250 @@
+// Package bus carries events between services: a Watermill router over our JetStream
+// transport, with the outbox at one end and the inbox at the other.
+//
+// A service hears an event by one line:
+//
+//	bus.Handle(r, "settle", s.PaymentPayed)   // effect in our database: exactly once
+//	bus.Call(r, "receipt", s.SendReceipt)     // calls another service: at least once
+//
+// A handler that fails is tried again with growing pauses; then the event is kept as a dead
+// letter with its error, and the next one goes on. Events of one aggregate wait for each
+// other, others do not wait.
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"basisdienste/platform/bus/jetstream"
+	"basisdienste/platform/db"
+	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
+	"basisdienste/platform/obs"
+	"basisdienste/platform/outbox"
+	"basisdienste/platform/tenant"
+)
+
+// Meta is what is known of an event besides its payload (CloudEvents 1.0 attributes).
+type Meta struct {
+	ID      id.ID
+	Type    string
+	Source  string
+	Subject string
+	Time    time.Time
+	Tenant  id.ID
+}
+
+// Config of a service's router.
+type Config struct {
+	Service   string // the source of its events and the first part of its consumers' names
+	DB        *db.DB
+	Transport *jetstream.Transport
+	Holder    string // names this process for the relay's lease
+	Log       *slog.Logger
+	// Tries of a handler before the event becomes a dead letter; 0 means 10. The pauses
+	// between them begin with FirstPause (0 means 50 ms) and double up to 30 s.
+	Tries      int
+	FirstPause time.Duration
+	// Timeout bounds one try; 0 means 20 s.
+	Timeout time.Duration
+}
+
+// Router holds the handlers of one service.
+type Router struct {
+	cfg       Config
+	consumers map[string]consumer // by name
+}
+
+type consumer struct {
+	name, topic string
+	try         func(ctx context.Context, m Meta, payload []byte) error
+}
+
+// New returns a router without handlers.
+func New(cfg Config) *Router {
+	if cfg.Tries == 0 {
+		cfg.Tries = 10
+	}
+	if cfg.FirstPause == 0 {
+		cfg.FirstPause = 50 * time.Millisecond
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 20 * time.Second
+	}
+	return &Router{cfg: cfg, consumers: map[string]consumer{}}
+}
+
+// Handle lets fn have its effect in the service's database exactly once for each event: the
+// mark in the inbox and the effect are one transaction, which acts for the event's tenant.
+// The consumer's name is for good: another name hears everything from the beginning.
+func Handle[E outbox.Event](r *Router, name string, fn func(ctx context.Context, tx *db.Tx, m Meta, e E) error) {
+	add(r, name, func(ctx context.Context, m Meta, e E) error {
+		return r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
+			first, err := outbox.First(ctx, tx, name, m.ID)
+			if err != nil || !first {
+				return err
+			}
+			return fn(ctx, tx, m, e)
+		})
+	})
+}
+
+// Call lets fn call another service, outside of any transaction. After a crash it may be
+// called again for the same event, so the callee gets m.ID as Idempotency-Key.
+func Call[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m Meta, e E) error) {
+	add(r, name, func(ctx context.Context, m Meta, e E) error {
+		var seen bool
+		err := r.cfg.DB.Read(ctx, func(tx *db.Tx) (err error) {
+			seen, err = outbox.Seen(ctx, tx, name, m.ID)
+			return err
+		})
+		if err != nil || seen {
+			return err
+		}
+		if err := fn(ctx, m, e); err != nil {
+			return err
+		}
+		return r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
+			_, err := outbox.First(ctx, tx, name, m.ID)
+			return err
+		})
+	})
+}
+
+func add[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m Meta, e E) error) {
+	var zero E
+	if _, twice := r.consumers[name]; twice {
+		panic("bus: two handlers named " + name + " in " + r.cfg.Service)
+	}
+	r.consumers[name] = consumer{name: name, topic: zero.EventType(), try: func(ctx context.Context, m Meta, payload []byte) error {
+		var e E
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return fault.Unprocessable("event_unreadable", "the event's payload does not fit its type").Because(err)
+		}
+		return fn(ctx, m, e)
+	}}
+}
+
+// Run relays and handles until ctx ends, then lets the handlers under way finish.
+func (r *Router) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	relay := outbox.Relay{DB: r.cfg.DB, Send: sender(r.cfg), Source: r.cfg.Service, Holder: r.cfg.Holder, Log: r.cfg.Log}
+	wg.Go(func() { relay.Run(ctx) })
+	if len(r.consumers) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: r.cfg.Timeout}, watermill.NewSlogLogger(quiet(r.cfg.Log)))
+	if err != nil {
+		return err
+	}
+	for _, c := range r.consumers {
+		router.AddConsumerHandler(c.name, c.topic, r.cfg.Transport.Subscriber(r.cfg.Service+"-"+c.name), r.receive(c))
+	}
+	return router.Run(ctx)
+}
+
+// quiet keeps Watermill's chatter out of the log: only what needs a look passes.
+func quiet(log *slog.Logger) *slog.Logger {
+	return slog.New(minLevel{log.Handler()})
+}
+
+type minLevel struct{ slog.Handler }
+
+func (h minLevel) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelError && h.Handler.Enabled(ctx, l)
+}
+
+func (h minLevel) WithAttrs(a []slog.Attr) slog.Handler { return minLevel{h.Handler.WithAttrs(a)} }
+func (h minLevel) WithGroup(g string) slog.Handler      { return minLevel{h.Handler.WithGroup(g)} }
+
+// receive is the Watermill handler: nil acks the message, an error hands it out again.
+func (r *Router) receive(c consumer) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		m := metaOf(msg)
+		ctx := obs.WithTraceParent(msg.Context(), msg.Metadata.Get(metaTrace))
+		ctx = tenant.With(ctx, tenant.Tenant{ID: m.Tenant})
+		err := r.tries(ctx, c, m, msg.Payload)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		return r.bury(ctx, c, m, msg, err)
+	}
+}
+
+const longestPause = 30 * time.Second
+
+func (r *Router) tries(ctx context.Context, c consumer, m Meta, payload []byte) (err error) {
+	pause := r.cfg.FirstPause
+	for try := 1; ; try++ {
+		if err = r.once(ctx, c, m, payload); err == nil {
+			return nil
+		}
+		if try == r.cfg.Tries || hopeless(err) && try >= 2 {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// hopeless: the event or the state must change before another try can go better.
+func hopeless(err error) bool {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return false
+	}
+	switch f.Kind {
+	case fault.KindInvalid, fault.KindUnprocessable, fault.KindUnsupported, fault.KindTooLarge, fault.KindGone:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *Router) once(ctx context.Context, c consumer, m Meta, payload []byte) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.try(ctx, m, payload)
+}
+
+// bury keeps the event as a dead letter and lets the next one go on.
+func (r *Router) bury(ctx context.Context, c consumer, m Meta, msg *message.Message, cause error) error {
+	r.cfg.Log.ErrorContext(ctx, "event given up", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "id", m.ID, "error", cause)
+	return r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
+		return outbox.Bury(ctx, tx, outbox.DeadLetter{
+			ID: m.ID, Consumer: c.name, Type: m.Type, Source: m.Source, Subject: m.Subject, Payload: string(msg.Payload),
+			TraceParent: msg.Metadata.Get(metaTrace), EventAt: db.NewTime(m.Time), Error: describe(cause),
+		})
+	})
+}
+
+// describe is the error as the operator may see it: our words, without personal data.
+func describe(err error) string {
+	text := err.Error()
+	if len(text) > 2000 {
+		text = text[:2000]
+	}
+	return text
+}

@@ -1,0 +1,87 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"basisdienste/platform/bus/jetstream"
+	"basisdienste/platform/db"
+	"basisdienste/platform/id"
+	"basisdienste/platform/outbox"
+)
+
+// The CloudEvents 1.0 attributes, as message metadata; the id is the message's UUID.
+const (
+	metaType    = "type"
+	metaSource  = "source"
+	metaTime    = "time"
+	metaTrace   = "traceparent"
+	metaVersion = "specversion"
+)
+
+func metaOf(msg *message.Message) Meta {
+	at, err := time.Parse(time.RFC3339Nano, msg.Metadata.Get(metaTime))
+	if err != nil {
+		at = time.Time{} // not one of ours; the handler may not need it
+	}
+	return Meta{
+		ID: id.ID(msg.UUID), Type: msg.Metadata.Get(metaType), Source: msg.Metadata.Get(metaSource),
+		Subject: msg.Metadata.Get(jetstream.MetadataSubject), Time: at, Tenant: id.ID(msg.Metadata.Get(jetstream.MetadataTenant)),
+	}
+}
+
+func sender(cfg Config) outbox.Send {
+	publisher := cfg.Transport.Publisher()
+	return func(ctx context.Context, records []outbox.Record) []error {
+		batch := make([]jetstream.Item, len(records))
+		for i, rec := range records {
+			batch[i] = jetstream.Item{Topic: rec.Type, Message: toMessage(cfg.Service, rec)}
+		}
+		return publisher.PublishBatch(ctx, batch)
+	}
+}
+
+// Publish sends one event at once, without an outbox: for tests and tools.
+func Publish(ctx context.Context, t *jetstream.Transport, source string, tenantID id.ID, e outbox.Event, at time.Time) error {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	msg := toMessage(source, outbox.Record{
+		ID: id.New(), Tenant: tenantID, Type: e.EventType(), Subject: e.Subject(), Payload: string(payload), At: db.NewTime(at),
+	})
+	msg.SetContext(ctx)
+	return t.Publisher().Publish(e.EventType(), msg)
+}
+
+func toMessage(source string, rec outbox.Record) *message.Message {
+	msg := message.NewMessage(rec.ID.String(), []byte(rec.Payload))
+	msg.Metadata = message.Metadata{
+		metaVersion: "1.0", metaType: rec.Type, metaSource: source,
+		metaTime:                  rec.At.Format(time.RFC3339Nano),
+		jetstream.MetadataSubject: rec.Subject, jetstream.MetadataTenant: rec.Tenant.String(),
+	}
+	if rec.TraceParent != "" {
+		msg.Metadata[metaTrace] = rec.TraceParent
+	}
+	return msg
+}
+
+// Streams declares the stream of each service's events. The tenants' stream keeps the last
+// snapshot of each tenant for ever, so that a new service learns them all; the others are
+// transport, and the outbox is the record.
+func Streams() []jetstream.Stream {
+	const week = 7 * 24 * time.Hour
+	snapshot := func(name string) jetstream.Stream {
+		return jetstream.Stream{Name: name, Subjects: []string{name + ".>"}, MaxMsgsPerSubject: 1}
+	}
+	events := func(name string) jetstream.Stream {
+		return jetstream.Stream{Name: name, Subjects: []string{name + ".>"}, MaxAge: week}
+	}
+	return []jetstream.Stream{
+		snapshot("tenants"), events("auth"), events("payment"), events("forms"), events("notify"), events("booking"),
+	}
+}

@@ -1,0 +1,391 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"basisdienste/platform/audit"
+	"basisdienste/platform/authn"
+	"basisdienste/platform/bus"
+	"basisdienste/platform/bus/jetstream"
+	"basisdienste/platform/config"
+	"basisdienste/platform/db"
+	"basisdienste/platform/discover"
+	"basisdienste/platform/id"
+	"basisdienste/platform/idem"
+	"basisdienste/platform/kit"
+	"basisdienste/platform/limit"
+	"basisdienste/platform/obs"
+	"basisdienste/platform/outbox"
+	"basisdienste/platform/tenantdir"
+)
+
+// Process is the running services.
+type Process struct {
+	BaseURL string
+
+	settings Settings
+	log      *slog.Logger
+	clock    func() time.Time
+	services *services
+	broker   *jetstream.Server
+	bus      *jetstream.Transport
+	metrics  *prometheus.Registry
+	limiter  *limit.Limiter
+	opened   []opened
+	server   *http.Server
+	ready    atomic.Bool
+	lines    []string
+	failed   chan error // a part ended that should not
+
+	cancel context.CancelFunc // ends jobs and routers
+	parts  sync.WaitGroup
+	stops  []func() error // in the order of opening
+}
+
+type opened struct {
+	app  App
+	host *Host
+	unit Unit
+}
+
+const (
+	brokerSync = 10 * time.Second
+	keepEvents = time.Hour
+)
+
+// Start opens and serves the apps. Errors leave nothing behind that runs.
+func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger, apps ...App) (_ *Process, err error) {
+	if s.Clock == nil {
+		s.Clock = time.Now
+	}
+	p := &Process{settings: s, log: log, clock: s.Clock, failed: make(chan error, 1), metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Stop())
+		}
+	}()
+	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w; choose another address with --listen", err)
+	}
+	p.stops = append(p.stops, func() error { return ignoreClosed(listener.Close()) })
+	p.BaseURL = strings.TrimSuffix(s.PublicURL, "/")
+	if p.BaseURL == "" {
+		p.BaseURL = "http://" + listener.Addr().String()
+	}
+	if p.services, err = newServices(s.ServiceURLs); err != nil {
+		return nil, err
+	}
+	for name, h := range s.Provided {
+		p.services.local.Add(name, h)
+	}
+	p.limiter = limit.New(limit.Config{Clock: p.clock})
+	if err := p.openBroker(ctx); err != nil {
+		return nil, err
+	}
+	hosts, err := p.openHosts(ctx, cfg, apps)
+	if err != nil {
+		return nil, err
+	}
+	front := http.Handler(http.NotFoundHandler())
+	for i, app := range apps {
+		unit, err := app.Open(ctx, hosts[i])
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", app.Name, err)
+		}
+		p.opened = append(p.opened, opened{app, hosts[i], unit})
+		if unit.Close != nil {
+			p.stops = append(p.stops, unit.Close)
+		}
+		if unit.Handler == nil {
+			unit.Handler = hosts[i].Mux
+		}
+		p.services.local.Add(app.Name, obs.Identify(obs.Trace(obs.Recover(log)(unit.Handler))))
+		if app.Front || len(apps) == 1 {
+			front = unit.Handler
+		}
+	}
+	if err := cfg.Unused("server"); err != nil {
+		return nil, usageError{err}
+	}
+	p.startParts()
+	p.serve(listener, front)
+	return p, nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (p *Process) openBroker(ctx context.Context) error {
+	broker, err := jetstream.StartServer(filepath.Join(p.settings.DataDir, "events"), jetstream.SyncEvery(brokerSync), jetstream.Log(p.log))
+	if err != nil {
+		return err
+	}
+	p.broker = broker
+	p.stops = append(p.stops, broker.Close)
+	conn, err := broker.Client()
+	if err != nil {
+		return err
+	}
+	p.bus, err = jetstream.New(ctx, conn, jetstream.Config{
+		Streams: bus.Streams(), OwnConn: true, Log: p.log,
+		Malformed: func(m jetstream.Malformed) {
+			p.log.Error("event skipped: it cannot be read", "stream", m.Stream, "sequence", m.Sequence, "reason", m.Reason)
+		},
+	})
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	p.stops = append(p.stops, p.bus.Close)
+	return nil
+}
+
+// openHosts prepares what each app gets; databases are opened and migrated side by side.
+func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App) ([]*Host, error) {
+	hosts, errs := make([]*Host, len(apps)), make([]error, len(apps))
+	var wg sync.WaitGroup
+	for i, app := range apps {
+		h := &Host{
+			Name: app.Name, Log: p.log.With("service", app.Name), Config: cfg.Section(app.Name), Clock: p.clock,
+			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": app.Name}, p.metrics),
+			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Services: p.services, Limiter: p.limiter, Secret: p.secret,
+		}
+		hosts[i] = h
+		if app.Tables {
+			wg.Go(func() { h.DB, errs[i] = p.openDatabase(ctx, app) })
+		}
+	}
+	wg.Wait()
+	for _, h := range hosts {
+		if h.DB != nil {
+			p.stops = append(p.stops, h.DB.Close)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	key, err := p.serviceKey()
+	if err != nil {
+		return nil, err
+	}
+	var dir *tenantdir.Dir
+	var verifier *authn.Verifier
+	for i, h := range hosts {
+		h.Tokens = authn.NewSource(p.services, h.Name, key, p.clock)
+		if apps[i].Tables {
+			h.Dir = tenantdir.New(h.DB, p.clock)
+			h.Verifier = authn.NewVerifier(p.BaseURL, p.services, h.Dir, p.clock)
+			h.Bus = bus.New(bus.Config{Service: h.Name, DB: h.DB, Transport: p.bus, Holder: p.holder(), Log: h.Log})
+			h.Dir.Listen(h.Bus)
+			dir, verifier = h.Dir, h.Verifier
+		}
+	}
+	for i, h := range hosts {
+		if !apps[i].Tables {
+			h.Dir, h.Verifier = dir, verifier
+		}
+		if h.Dir == nil {
+			return nil, fmt.Errorf("%s owns no tables and runs alone; start it with a service that has some", h.Name)
+		}
+		h.Mux = kit.NewMux(h.Log, h.Dir.Path(nil))
+		if h.Bus != nil {
+			h.Bus.Routes(h.Mux, h.Verifier.Operator())
+		}
+	}
+	return hosts, nil
+}
+
+func (p *Process) openDatabase(ctx context.Context, app App) (*db.DB, error) {
+	s := p.settings.Database
+	cfg := db.Config{URL: s.URL, OwnerURL: s.OwnerURL, Schema: app.Name, Conns: s.Conns, Log: p.log, Clock: p.clock}
+	if cfg.URL == "" {
+		cfg.URL = "sqlite:" + filepath.Join(p.settings.DataDir, app.Name+".db")
+	}
+	d, err := db.Open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", app.Name, err)
+	}
+	sets := append([]db.Set{outbox.Migrations(), idem.Migrations(), audit.Migrations(), tenantdir.Migrations()}, app.Migrations...)
+	if err := d.Migrate(ctx, sets...); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", app.Name, err), d.Close())
+	}
+	// The broker may have lost its last seconds, if it was stopped by a power cut.
+	if err := outbox.Resend(ctx, d, 2*brokerSync); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", app.Name, err), d.Close())
+	}
+	return d, nil
+}
+
+// holder names this process for leases: the same after a restart, on the same machine.
+func (p *Process) holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + ":" + p.settings.DataDir
+}
+
+// startParts starts routers and jobs. They end when cancel is called.
+func (p *Process) startParts() {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	for _, o := range p.opened {
+		if o.host.Bus != nil {
+			p.parts.Go(func() {
+				if err := o.host.Bus.Run(ctx); err != nil && ctx.Err() == nil {
+					p.fail(fmt.Errorf("events of %s: %w", o.app.Name, err))
+				}
+			})
+			d := o.host.DB
+			o.unit.Jobs = append(o.unit.Jobs,
+				Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return outbox.Purge(ctx, d, keepEvents) }},
+				Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return idem.Purge(ctx, d) }})
+		}
+		for _, j := range o.unit.Jobs {
+			p.parts.Go(func() { repeat(ctx, j, o.host.Log) })
+		}
+	}
+}
+
+func (p *Process) fail(err error) {
+	select {
+	case p.failed <- err:
+	default: // the first failure ends the process already
+	}
+}
+
+// repeat runs the job until ctx ends. A failure is logged when it begins and when it ends.
+func repeat(ctx context.Context, j Job, log *slog.Logger) {
+	ticker := time.NewTicker(j.Every)
+	defer ticker.Stop()
+	var failing error
+	for {
+		err := j.Run(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && failing == nil:
+			log.Error("job fails", "job", j.Name, "error", err)
+		case err == nil && failing != nil:
+			log.Info("job works again", "job", j.Name)
+		}
+		failing = err
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (p *Process) serve(listener net.Listener, front http.Handler) {
+	mux := http.NewServeMux()
+	p.health(mux, promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
+	var access *slog.Logger
+	if p.settings.Log.Access {
+		access = p.log
+	}
+	for _, wrap := range []func(http.Handler) http.Handler{
+		p.limiter.ByAddress(limit.Quota{PerMinute: p.settings.AddressLimit, Burst: p.settings.AddressLimit / 10}, p.settings.TrustedProxy...),
+		obs.Timeout(p.settings.RequestTime), obs.AccessLog(access), obs.Metrics(p.metrics), obs.Trace, obs.Identify, obs.Recover(p.log),
+	} {
+		front = wrap(front)
+	}
+	mux.Handle("/", front)
+	p.server = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+	}
+	p.parts.Go(func() {
+		if err := p.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			p.fail(fmt.Errorf("serve: %w", err))
+		}
+	})
+	p.ready.Store(!p.settings.Demo)
+}
+
+// Seed makes the demo content of each service, in the order of the apps, and writes
+// DIR/demo.json. Without demo it does nothing.
+func (p *Process) Seed(ctx context.Context) error {
+	if !p.settings.Demo {
+		return nil
+	}
+	d := Demo{"base_url": p.BaseURL}
+	for _, o := range p.opened {
+		if o.unit.Seed == nil {
+			continue
+		}
+		if err := o.unit.Seed(ctx, d); err != nil {
+			return fmt.Errorf("%s: %w", o.app.Name, err)
+		}
+	}
+	p.ready.Store(true)
+	if lines, ok := d["click"].([]string); ok {
+		p.lines = lines
+	}
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(p.settings.DataDir, "demo.json"), append(text, '\n'))
+}
+
+// Publish tells an event that no outbox holds: what a neighbour would have told, in a test.
+func (p *Process) Publish(ctx context.Context, source string, tenantID id.ID, e outbox.Event) error {
+	return bus.Publish(ctx, p.bus, source, tenantID, e, p.clock())
+}
+
+// Host returns what the app of that name was given.
+func (p *Process) Host(name string) *Host {
+	for _, o := range p.opened {
+		if o.app.Name == name {
+			return o.host
+		}
+	}
+	return nil
+}
+
+// Stop drains: no new connections, requests under way finish, then events and jobs, then
+// databases and broker. It is safe to call after a failed Start.
+func (p *Process) Stop() error {
+	p.ready.Store(false)
+	var errs []error
+	if p.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), p.settings.DrainTime)
+		defer cancel()
+		if err := p.server.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("requests were cut off: %w", errors.Join(err, p.server.Close())))
+		}
+	}
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.parts.Wait()
+	for i := len(p.stops) - 1; i >= 0; i-- {
+		errs = append(errs, p.stops[i]())
+	}
+	p.stops = nil
+	return errors.Join(errs...)
+}

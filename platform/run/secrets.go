@@ -1,0 +1,107 @@
+package run
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"basisdienste/platform/discover"
+)
+
+const secretSize = 32
+
+// secret returns the installation's secret of that name from the data folder; the first
+// call makes it. Files are readable by the owner alone.
+func (p *Process) secret(name string) ([]byte, error) {
+	dir := filepath.Join(p.settings.DataDir, "secrets")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, filepath.Base(name))
+	text, err := os.ReadFile(file) //nolint:gosec // a name from our own code
+	if errors.Is(err, os.ErrNotExist) {
+		key := make([]byte, secretSize)
+		rand.Read(key) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+		return key, writeFile(file, []byte(hex.EncodeToString(key)+"\n"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != secretSize {
+		return nil, fmt.Errorf("secret %s is damaged: want %d bytes in hexadecimal", file, secretSize)
+	}
+	return key, nil
+}
+
+// serviceKey is what the services identify themselves to auth with.
+func (p *Process) serviceKey() ([]byte, error) {
+	if s := p.settings.ServiceSecret; s != "" {
+		return []byte(s), nil
+	}
+	return p.secret(ServiceKey)
+}
+
+// ServiceKey names the secret from which service clients are derived.
+const ServiceKey = "service-key"
+
+// writeFile replaces a file as a whole, readable by the owner alone, and syncs it.
+func writeFile(file string, text []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if _, err := f.Write(text); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}
+
+// services finds the services of this process first, and the configured ones after.
+type services struct {
+	local  *discover.Local
+	static *discover.Static
+	remote map[string]bool
+}
+
+func newServices(urls map[string]string) (*services, error) {
+	lists, remote := map[string][]string{}, map[string]bool{}
+	for name, list := range urls {
+		for u := range strings.SplitSeq(list, ",") {
+			lists[name] = append(lists[name], strings.TrimSpace(u))
+		}
+		remote[name] = true
+	}
+	static, err := discover.NewStatic(lists)
+	return &services{local: discover.NewLocal(), static: static, remote: remote}, err
+}
+
+func (s *services) Client(service string) *http.Client {
+	if s.remote[service] {
+		return s.static.Client(service)
+	}
+	return s.local.Client(service)
+}
+
+func (s *services) Handler(service string) http.Handler {
+	if s.remote[service] {
+		return s.static.Handler(service)
+	}
+	return s.local.Handler(service)
+}

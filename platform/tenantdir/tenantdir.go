@@ -1,0 +1,278 @@
+// Package tenantdir is a service's own copy of who is there: the tenants, under which slugs,
+// regional keys and hosts they are found, with which settings, and which of the operator's
+// clients may act for them. It is fed by tenants.tenant.changed.v1 and
+// auth.client.changed.v1, and answers while the services that own the facts are away.
+package tenantdir
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"regexp"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"basisdienste/platform/db"
+	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
+	"basisdienste/platform/tenant"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations makes the tables of the directory.
+func Migrations() db.Set {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return db.Set{Name: "tenantdir", FS: sub}
+}
+
+// Status of a tenant.
+type Status string
+
+// The lifecycle: trial → active ⇄ suspended → closing → erased.
+const (
+	Trial     Status = "trial"
+	Active    Status = "active"
+	Suspended Status = "suspended"
+	Closing   Status = "closing"
+	Erased    Status = "erased"
+)
+
+// Entry is what a service knows of a tenant.
+type Entry struct {
+	tenant.Tenant
+	Status   Status                     `json:"status"`
+	Keys     []string                   `json:"keys"`     // ARS (12 digits) and AGS (8 digits)
+	Hosts    []string                   `json:"hosts"`    // own host names
+	Settings map[string]json.RawMessage `json:"settings"` // by service, defaults of the catalogue merged in
+	Limits   map[string]json.RawMessage `json:"limits"`   // by operation
+	Version  int64                      `json:"version"`
+}
+
+// Open returns nil while the tenant takes new business.
+// Errors: tenant_suspended, tenant_closing.
+func (e Entry) Open() error {
+	switch e.Status {
+	case Trial, Active:
+		return nil
+	case Suspended:
+		return fault.Forbidden("tenant_suspended", "this municipality takes no new business at the moment; what is under way goes on")
+	case Closing, Erased:
+	}
+	return fault.Gone("tenant_closing", "this municipality has left; it takes no new business")
+}
+
+// Settings returns the settings of a service for the tenant, over its defaults.
+func Settings[T any](e Entry, service string, defaults T) (T, error) {
+	raw, ok := e.Settings[service]
+	if !ok || len(raw) == 0 {
+		return defaults, nil
+	}
+	err := json.Unmarshal(raw, &defaults)
+	return defaults, err
+}
+
+// Dir finds tenants. It is safe for concurrent use. What it found may be up to Stale old,
+// or older while the service's database is away.
+type Dir struct {
+	db     *db.DB
+	clock  func() time.Time
+	found  *lru.Cache[string, fresh[Entry]]
+	grants *lru.Cache[string, fresh[grants]]
+}
+
+// fresh is a value that may be used until a time.
+type fresh[T any] struct {
+	value T
+	until time.Time
+}
+
+// Stale bounds how long another process's change goes unnoticed; a change that this process
+// hears is seen at once.
+const Stale = 2 * time.Second
+
+const cacheSize = 4096
+
+type grants struct {
+	Enabled bool           `json:"enabled"`
+	All     bool           `json:"all_tenants"`
+	Tenants map[id.ID]bool `json:"tenants"`
+}
+
+// New returns the directory that lives in d.
+func New(d *db.DB, clock func() time.Time) *Dir {
+	return &Dir{db: d, clock: clock, found: newCache[Entry](), grants: newCache[grants]()}
+}
+
+func newCache[T any]() *lru.Cache[string, fresh[T]] {
+	c, err := lru.New[string, fresh[T]](cacheSize)
+	if err != nil {
+		panic(err) // the size is a positive constant
+	}
+	return c
+}
+
+var (
+	slugShape = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	keyShape  = regexp.MustCompile(`^[0-9]{8}([0-9]{4})?$`)
+)
+
+// Operator is the entry of the operator itself.
+func Operator() Entry {
+	return Entry{Tenant: tenant.Tenant{ID: tenant.Operator, Slug: tenant.OperatorSlug, Name: "Betreiber"}, Status: Active}
+}
+
+// BySlug finds a tenant by its slug. Error: unknown_tenant.
+func (d *Dir) BySlug(ctx context.Context, slug string) (Entry, error) {
+	if slug == tenant.OperatorSlug {
+		return Operator(), nil
+	}
+	if !slugShape.MatchString(slug) {
+		return Entry{}, unknown(slug)
+	}
+	return d.find(ctx, "slug:"+slug, slug, `SELECT entry FROM tenant_directory WHERE slug = ? ORDER BY tenant_id LIMIT 1`)
+}
+
+// ByID finds a tenant by its id. Error: unknown_tenant.
+func (d *Dir) ByID(ctx context.Context, tenantID id.ID) (Entry, error) {
+	if tenantID == tenant.Operator {
+		return Operator(), nil
+	}
+	return d.find(ctx, "id:"+tenantID.String(), tenantID.String(), `SELECT entry FROM tenant_directory WHERE tenant_id = ?`)
+}
+
+// ByKey finds a tenant by the ARS (12 digits) or AGS (8 digits) of one of its
+// municipalities. Error: unknown_tenant.
+func (d *Dir) ByKey(ctx context.Context, key string) (Entry, error) {
+	if !keyShape.MatchString(key) {
+		return Entry{}, unknown(key)
+	}
+	return d.find(ctx, "key:"+key, key, `SELECT d.entry FROM tenant_directory_keys k
+		JOIN tenant_directory d ON d.tenant_id = k.tenant_id WHERE k.key = ? ORDER BY k.tenant_id LIMIT 1`)
+}
+
+func unknown(name string) error {
+	if len(name) > 64 {
+		name = name[:64]
+	}
+	return fault.NotFound("unknown_tenant", "no municipality is known here as %q", name)
+}
+
+func (d *Dir) find(ctx context.Context, cacheKey, name, query string) (Entry, error) {
+	if e, ok := d.found.Get(cacheKey); ok && d.clock().Before(e.until) {
+		return e.value, nil
+	}
+	var row db.JSON[Entry]
+	sys := db.System(ctx)
+	err := d.db.Read(sys, func(tx *db.Tx) error { return tx.Get(sys, &row, query, name) })
+	if errors.Is(err, db.ErrNoRows) {
+		return Entry{}, unknown(name)
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	if row.V.Status == Erased {
+		return Entry{}, unknown(name)
+	}
+	d.found.Add(cacheKey, fresh[Entry]{row.V, d.clock().Add(Stale)})
+	return row.V, nil
+}
+
+// Each calls f for every tenant that is not erased, in the order of their slugs, until f
+// returns false. For jobs.
+func (d *Dir) Each(ctx context.Context, f func(Entry) bool) error {
+	sys, after := db.System(ctx), ""
+	for {
+		var rows []db.JSON[Entry]
+		err := d.db.Read(sys, func(tx *db.Tx) error {
+			return tx.Select(sys, &rows, `SELECT entry FROM tenant_directory WHERE slug > ? ORDER BY slug LIMIT 500`, after)
+		})
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			if r.V.Status != Erased && !f(r.V) {
+				return nil
+			}
+			after = r.V.Slug
+		}
+	}
+}
+
+// Apply takes over a tenant's snapshot; an older one than is known changes nothing. Its
+// transaction acts for that tenant.
+func (d *Dir) Apply(ctx context.Context, tx *db.Tx, e Entry) error {
+	n, err := tx.Exec(ctx, `INSERT INTO tenant_directory (tenant_id, slug, entry, version) VALUES (?, ?, ?, ?)
+		ON CONFLICT (tenant_id) DO UPDATE SET slug = excluded.slug, entry = excluded.entry, version = excluded.version
+		WHERE tenant_directory.version < excluded.version`, e.ID, e.Slug, db.JSON[Entry]{V: e}, e.Version)
+	if err != nil || n == 0 {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM tenant_directory_keys WHERE tenant_id = ?`, e.ID); err != nil {
+		return err
+	}
+	for _, k := range e.Keys {
+		if _, err := tx.Exec(ctx, `INSERT INTO tenant_directory_keys (tenant_id, key) VALUES (?, ?)`, e.ID, k); err != nil {
+			return err
+		}
+	}
+	d.found.Purge()
+	return nil
+}
+
+// ApplyGrants takes over which tenants a client may act for.
+func (d *Dir) ApplyGrants(ctx context.Context, tx *db.Tx, clientID string, enabled, all bool, tenants []string, version int64) error {
+	g := grants{Enabled: enabled, All: all, Tenants: make(map[id.ID]bool, len(tenants))}
+	for _, t := range tenants {
+		g.Tenants[id.ID(t)] = true
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO tenant_grants (client_id, grants, version) VALUES (?, ?, ?)
+		ON CONFLICT (client_id) DO UPDATE SET grants = excluded.grants, version = excluded.version
+		WHERE tenant_grants.version < excluded.version`, clientID, db.JSON[grants]{V: g}, version)
+	d.grants.Remove(clientID)
+	return err
+}
+
+// Granted reports whether the operator's client may act for the tenant.
+func (d *Dir) Granted(ctx context.Context, clientID string, tenantID id.ID) (bool, error) {
+	known, ok := d.grants.Get(clientID)
+	g := known.value
+	if !ok || !d.clock().Before(known.until) {
+		var row db.JSON[grants]
+		sys := db.System(ctx)
+		err := d.db.Read(sys, func(tx *db.Tx) error {
+			return tx.Get(sys, &row, `SELECT grants FROM tenant_grants WHERE client_id = ?`, clientID)
+		})
+		if err != nil && !errors.Is(err, db.ErrNoRows) {
+			return false, err
+		}
+		g = row.V
+		d.grants.Add(clientID, fresh[grants]{g, d.clock().Add(Stale)})
+	}
+	return g.Enabled && (g.All || g.Tenants[tenantID]), nil
+}
+
+// Await returns the tenant as soon as it is known here, for demo content that is made right
+// after the tenant. Error: unknown_tenant, once ctx ended.
+func (d *Dir) Await(ctx context.Context, slug string) (Entry, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		e, err := d.BySlug(ctx, slug)
+		if err == nil || !fault.Is(err, "unknown_tenant") {
+			return e, err
+		}
+		select {
+		case <-ctx.Done():
+			return e, err
+		case <-tick.C:
+		}
+	}
+}
