@@ -119,7 +119,8 @@ func galleryHandler(s *Site) http.Handler {
 		w.Header().Set("X-Request-Id", "req-7")
 		s.ErrorPage(w, r, fault.NotFound("application_not_found", "there is no such application"))
 	})
-	return s.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, r.WithContext(tenant.With(r.Context(), erfurt)))
-	}))
+	pages := s.Protect(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pages.ServeHTTP(w, r.WithContext(tenant.With(r.Context(), erfurt)))
+	})
 }

@@ -7,8 +7,9 @@ import (
 	"html/template"
 	"math"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strconv"
-	"strings"
 
 	"basisdienste/platform/fault"
 	"basisdienste/platform/problem"
@@ -17,7 +18,8 @@ import (
 // Protect refuses state-changing requests of other sites with 403 cross_site_request; see
 // the package comment. Paths in except (patterns of http.ServeMux) are let through: they
 // take posts of other origins by their protocol, such as a SAML response, and check them
-// by its means.
+// by its means. It stands inside the middleware that finds the tenant, whose name the
+// refusal shows.
 func (s *Site) Protect(next http.Handler, except ...string) http.Handler {
 	fence := http.NewCrossOriginProtection()
 	for _, pattern := range except {
@@ -29,10 +31,18 @@ func (s *Site) Protect(next http.Handler, except ...string) http.Handler {
 	return fence.Handler(next)
 }
 
+// hostPort is what may stand in a policy: nothing that could end the directive.
+var hostPort = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]+)?$`)
+
 // secureHeaders keeps the page to itself: nothing is loaded from, sent to or framed by
 // another origin.
 func (s *Site) secureHeaders(h http.Header, formAction []string) {
-	action := strings.Join(append([]string{"'self'"}, formAction...), " ")
+	action := "'self'"
+	for _, target := range formAction {
+		if u, err := url.Parse(target); err == nil && (u.Scheme == "https" || u.Scheme == "http") && hostPort.MatchString(u.Host) {
+			action += " " + u.Scheme + "://" + u.Host
+		}
+	}
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "+
 		"script-src 'self'; connect-src 'self'; form-action "+action+"; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")

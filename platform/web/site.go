@@ -56,7 +56,7 @@ type Page struct {
 	User       string   // who is logged in
 	Logout     string   // URL that takes a POST
 	Wide       bool     // tables and consoles; a citizen's page keeps a reading width
-	FormAction []string // further origins that a form here may lead to, redirects included
+	FormAction []string // URLs of other origins that a form here may lead to, redirects included
 }
 
 // Link leads somewhere.
@@ -207,7 +207,7 @@ func (s *Site) frame(w http.ResponseWriter, r *http.Request, status int, page Pa
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", languages[lang])
 	h.Add("Vary", "Accept-Language, Cookie")
-	if h.Get("Cache-Control") == "" {
+	if h.Get("Cache-Control") == "" || view.Flash != nil {
 		h.Set("Cache-Control", "no-store")
 	}
 	w.WriteHeader(status)
