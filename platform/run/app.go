@@ -18,7 +18,6 @@ import (
 	"basisdienste/platform/db"
 	"basisdienste/platform/discover"
 	"basisdienste/platform/kit"
-	"basisdienste/platform/limit"
 	"basisdienste/platform/tenantdir"
 )
 
@@ -63,7 +62,6 @@ type Host struct {
 	BaseURL  string // public, without a slash at the end
 	DataDir  string
 	Services discover.Services
-	Limiter  *limit.Limiter
 	Mux      *kit.Mux // resolves {tenant}; holds the service's operator routes already
 
 	// For services with tables; nil for others, as Dir and Verifier of a service without

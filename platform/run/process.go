@@ -19,17 +19,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"basisdienste/platform/audit"
 	"basisdienste/platform/authn"
 	"basisdienste/platform/bus"
 	"basisdienste/platform/bus/jetstream"
 	"basisdienste/platform/config"
 	"basisdienste/platform/db"
-	"basisdienste/platform/discover"
 	"basisdienste/platform/id"
 	"basisdienste/platform/idem"
 	"basisdienste/platform/kit"
-	"basisdienste/platform/limit"
 	"basisdienste/platform/obs"
 	"basisdienste/platform/outbox"
 	"basisdienste/platform/tenantdir"
@@ -46,7 +43,6 @@ type Process struct {
 	broker   *jetstream.Server
 	bus      *jetstream.Transport
 	metrics  *prometheus.Registry
-	limiter  *limit.Limiter
 	opened   []opened
 	server   *http.Server
 	ready    atomic.Bool
@@ -96,7 +92,6 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 	for name, h := range s.Provided {
 		p.services.local.Add(name, h)
 	}
-	p.limiter = limit.New(limit.Config{Clock: p.clock})
 	if err := p.openBroker(ctx); err != nil {
 		return nil, err
 	}
@@ -170,7 +165,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 		h := &Host{
 			Name: app.Name, Log: p.log.With("service", app.Name), Config: cfg.Section(app.Name), Clock: p.clock,
 			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": app.Name}, p.metrics),
-			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Services: p.services, Limiter: p.limiter, Secret: p.secret,
+			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Services: p.services, Secret: p.secret,
 		}
 		hosts[i] = h
 		if app.Tables {
@@ -227,7 +222,7 @@ func (p *Process) openDatabase(ctx context.Context, app App) (*db.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", app.Name, err)
 	}
-	sets := append([]db.Set{outbox.Migrations(), idem.Migrations(), audit.Migrations(), tenantdir.Migrations()}, app.Migrations...)
+	sets := append([]db.Set{outbox.Migrations(), idem.Migrations(), tenantdir.Migrations()}, app.Migrations...)
 	if err := d.Migrate(ctx, sets...); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", app.Name, err), d.Close())
 	}
@@ -308,7 +303,6 @@ func (p *Process) serve(listener net.Listener, front http.Handler) {
 		access = p.log
 	}
 	for _, wrap := range []func(http.Handler) http.Handler{
-		p.limiter.ByAddress(limit.Quota{PerMinute: p.settings.AddressLimit, Burst: p.settings.AddressLimit / 10}, p.settings.TrustedProxy...),
 		obs.Timeout(p.settings.RequestTime), obs.AccessLog(access), obs.Metrics(p.metrics), obs.Trace, obs.Identify, obs.Recover(p.log),
 	} {
 		front = wrap(front)
