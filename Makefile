@@ -108,7 +108,7 @@ verify: ## is generated code up to date (mends it, and fails if it was not)
 		diff <(echo "$$before") <(echo "$$after") | awk '/^[<>]/ {print "  " $$3}' | sort -u || true; \
 		echo "look at them and commit them"; exit 1; \
 	fi
-	$(GO) mod tidy -diff
+	@$(GO) mod tidy -diff || { echo "go.mod is stale: run go mod tidy"; exit 1; }
 
 ##@ tools
 
