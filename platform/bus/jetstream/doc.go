@@ -6,25 +6,26 @@
 // A publish returns nil only after the stream has stored the message; publishing to a topic
 // with a UUID that it had within the stream's Duplicates window stores nothing and is no
 // error. A consumer group sees every stored message at least once, until it is acked, over
-// restarts of the process and of the broker. What acks, naks or dies in between may come
+// restarts of the process and of the broker. After a crash or a lost connection it may come
 // again: whoever needs an effect once keeps an inbox.
 //
 // Messages of one key (metadata "tenantid" and "subject" together; no key is one key) are
 // handed out one at a time and in the order of the stream, while other keys go on; a nacked
 // message is handed out again in place, after a delay, before the next one of its key. That
-// order holds within one subscription. It does not hold across instances that share a group,
-// nor after a crash, when what was in flight comes again only after AckWait, or at once from
-// another instance: handlers that need more compare a version in the event.
+// order holds within one subscription and, with Config.Exclusive, over restarts. It does not
+// hold across instances that share a group, nor when one of them dies and what it had in
+// flight comes again only after AckWait: handlers that need more compare a version in the
+// event.
 //
 // A message in our hands, waiting or being handled, is kept alive at the broker however long
 // its handler takes; the broker does not give it to anybody else meanwhile.
 //
 // # Subjects
 //
-// A topic is a subject, such as payment.transaction.payed.v1. A message with the metadata
-// "tenantid" goes to the topic with that one token added, so that a tenant's messages can be
-// found, counted and erased by subject. A subscription to a topic gets both. It follows that
-// no topic may be another topic plus one token.
+// A message of the topic payment.transaction.payed.v1 is stored under that subject with one
+// more token, the metadata "tenantid", or _ without one: a tenant's messages can be found,
+// counted and erased by subject, and one filter finds a topic's. So a stream of payment.>
+// has all topics that begin with payment, and no topic may be another topic plus one token.
 //
 // # Why not watermill-nats
 //

@@ -46,7 +46,8 @@ func (s *Subscriber) SubscribeInitialize(topic string) error {
 	if err != nil {
 		return err
 	}
-	return sub.ensure(context.Background())
+	_, err = sub.ensure(context.Background())
+	return err
 }
 
 // Subscribe returns the channel of the topic's messages; each must be acked or nacked.
@@ -64,7 +65,11 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, err
 	}
-	if err := sub.ensure(ctx); err != nil {
+	info, err := sub.ensure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := sub.rewind(ctx, info); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -136,24 +141,36 @@ func (s *Subscriber) plan(topic string) (*subscription, error) {
 }
 
 // ensure makes the durable consumer, or brings an existing one to the present settings.
-func (s *subscription) ensure(ctx context.Context) error {
+func (s *subscription) ensure(ctx context.Context) (*natsjs.ConsumerInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	filters := []string{s.topic}
-	if tenants := s.topic + ".*"; covers(s.stream.Subjects, tenants) {
-		filters = append(filters, tenants)
-	}
 	cfg := natsjs.ConsumerConfig{
-		Durable:        s.consumer,
-		FilterSubjects: filters,
-		DeliverPolicy:  natsjs.DeliverAllPolicy,
-		AckPolicy:      natsjs.AckExplicitPolicy,
-		AckWait:        s.t.cfg.AckWait,
-		MaxAckPending:  s.t.cfg.MaxAckPending,
-		MaxDeliver:     -1,
+		Durable:       s.consumer,
+		FilterSubject: filterOf(s.topic),
+		DeliverPolicy: natsjs.DeliverAllPolicy,
+		AckPolicy:     natsjs.AckExplicitPolicy,
+		AckWait:       s.t.cfg.AckWait,
+		MaxAckPending: s.t.cfg.MaxAckPending,
+		MaxDeliver:    -1,
 	}
-	if _, err := s.t.js.CreateOrUpdateConsumer(ctx, s.stream.Name, cfg); err != nil {
-		return fmt.Errorf("consumer %s of stream %s: %w", s.consumer, s.stream.Name, err)
+	c, err := s.t.js.CreateOrUpdateConsumer(ctx, s.stream.Name, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s of stream %s: %w", s.consumer, s.stream.Name, err)
+	}
+	return c.CachedInfo(), nil
+}
+
+// rewind makes the broker go back to the oldest message that an exclusive subscriber's
+// predecessor left unacked. It does not if more than MaxAckPending would come again.
+func (s *subscription) rewind(ctx context.Context, info *natsjs.ConsumerInfo) error {
+	again := info.Delivered.Consumer - info.AckFloor.Consumer
+	if !s.t.cfg.Exclusive || info.NumAckPending == 0 || again > uint64(s.t.cfg.MaxAckPending) { //nolint:gosec // not negative
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	if _, err := s.t.js.ResetConsumer(ctx, s.stream.Name, s.consumer); err != nil {
+		return fmt.Errorf("rewind consumer %s of stream %s: %w", s.consumer, s.stream.Name, err)
 	}
 	return nil
 }
@@ -165,7 +182,8 @@ func (s *subscription) repair() error {
 	if err := declare(ctx, s.t.js, s.stream); err != nil {
 		return err
 	}
-	return s.ensure(ctx)
+	_, err := s.ensure(ctx)
+	return err
 }
 
 // trouble and fine log the beginning and the end of an outage, once each.

@@ -149,6 +149,7 @@ type session struct {
 	pending int // asked for and not yet arrived; guarded by s.mu
 	alive   atomic.Bool
 	healthy atomic.Bool
+	over    atomic.Bool // what still arrives says nothing about the broker
 	failed  chan error
 }
 
@@ -187,7 +188,12 @@ func (s *subscription) session(repair bool) (healthy bool, err error) {
 	if err := sub.SetPendingLimits(-1, -1); err != nil { // we never ask for more than we take
 		return false, fmt.Errorf("open an inbox: %w", err)
 	}
-	return false, x.loop(status)
+	err = x.loop(status)
+	x.over.Store(true)
+	if err != nil {
+		s.trouble(err)
+	}
+	return false, err
 }
 
 // end closes an inbox. Whatever the broker has sent until it knows has been received when it
@@ -240,13 +246,13 @@ func (x *session) loop(status <-chan nats.Status) error {
 	}
 }
 
-// request asks for more messages if at least half of the room is free, and says whether
-// anything is asked for.
+// request asks for more messages if half of the room is free, or any while nothing is asked
+// for, and says whether anything is.
 func (x *session) request() (waiting bool, err error) {
 	cfg := x.s.t.cfg
 	x.s.mu.Lock()
 	n := cfg.Prefetch - len(x.s.held) - x.pending
-	if n < (cfg.Prefetch+1)/2 {
+	if n < 0 || n < (cfg.Prefetch+1)/2 && x.pending > 0 {
 		n = 0
 	}
 	x.pending += n
@@ -321,8 +327,10 @@ func (x *session) status(code, text, pending string) {
 }
 
 func (x *session) works() {
-	x.healthy.Store(true)
-	x.s.fine()
+	if !x.over.Load() {
+		x.healthy.Store(true)
+		x.s.fine()
+	}
 }
 
 // arrived counts n messages as no longer asked for.

@@ -26,6 +26,12 @@ type Config struct {
 	// Default: 100 ms, doubled each time, up to 30 s.
 	Retry func(attempt int) time.Duration
 
+	// Exclusive says that nobody else subscribes for these groups, because the broker is this
+	// process's own. A new subscription then goes back to the oldest message that is not
+	// acked: what was in flight when the process ended comes at once, before what is newer,
+	// and not only after AckWait. Some messages acked since come again as well.
+	Exclusive bool
+
 	CloseTimeout   time.Duration // how long a handler may go on after the end of its subscription: 20 s
 	PublishTimeout time.Duration // waiting for the stream's ack: 5 s
 	Outstanding    int           // messages of one PublishBatch on the way: 256
@@ -120,7 +126,7 @@ func (t *Transport) Close() error {
 // streamOf returns the declared stream of a topic.
 func (t *Transport) streamOf(topic string) (Stream, error) {
 	for _, s := range t.cfg.Streams {
-		if covers(s.Subjects, topic) {
+		if covers(s.Subjects, filterOf(topic)) {
 			return s, nil
 		}
 	}
