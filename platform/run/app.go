@@ -61,6 +61,7 @@ type Host struct {
 	Clock    func() time.Time
 	BaseURL  string // public, without a slash at the end
 	DataDir  string
+	Demo     bool // demo content is wanted
 	Services discover.Services
 	Mux      *kit.Mux // resolves {tenant}; holds the service's operator routes already
 
@@ -74,4 +75,10 @@ type Host struct {
 
 	// Secret returns 32 random bytes that stay the same for the installation.
 	Secret func(name string) ([]byte, error)
+
+	serviceKey func() ([]byte, error)
 }
+
+// ServiceKey is the key from which the clients of services and of their pages are derived:
+// for auth, which has to know them.
+func (h *Host) ServiceKey() ([]byte, error) { return h.serviceKey() }

@@ -165,7 +165,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 		h := &Host{
 			Name: app.Name, Log: p.log.With("service", app.Name), Config: cfg.Section(app.Name), Clock: p.clock,
 			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": app.Name}, p.metrics),
-			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Services: p.services, Secret: p.secret,
+			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Demo: p.settings.Demo, Services: p.services, Secret: p.secret, serviceKey: p.serviceKey,
 		}
 		hosts[i] = h
 		if app.Tables {

@@ -44,11 +44,8 @@ func (p *Process) serviceKey() ([]byte, error) {
 	if s := p.settings.ServiceSecret; s != "" {
 		return []byte(s), nil
 	}
-	return p.secret(ServiceKey)
+	return p.secret("service-key")
 }
-
-// ServiceKey names the secret from which service clients are derived.
-const ServiceKey = "service-key"
 
 // writeFile replaces a file as a whole, readable by the owner alone, and syncs it.
 func writeFile(file string, text []byte) (err error) {
