@@ -16,7 +16,7 @@
 //	{{errors .Form}}
 //	<form method="post" novalidate>{{range .Form}}{{field .}}{{end}}{{button "primary" (T "send")}}</form>
 //
-// Functions, each in the reader's language:
+// With files the form also says enctype="multipart/form-data". Functions, each in the reader's language:
 //
 //	T key args…                  a text of the catalogue, args as in fmt.Sprintf
 //	lang                         "de" or "en"

@@ -51,7 +51,7 @@ func TestSite_Check(t *testing.T) {
 		{"half a date", Field{Kind: "date"}, "f-year=2027", "„F“: Bitte geben Sie ein Datum ein, das es gibt, zum Beispiel 31 12 2026."},
 		{"year of two digits", Field{Kind: "date"}, "f-day=1&f-month=2&f-year=27", "„F“: Bitte geben Sie ein Datum ein, das es gibt, zum Beispiel 31 12 2026."},
 	}
-	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
 	for _, tt := range tests {
 		tt.field.Name, tt.field.Label = "f", "F"
 		form := Form{tt.field}
@@ -70,7 +70,7 @@ func TestSite_Check(t *testing.T) {
 func TestForm_Fill_keepsWhatWasTyped(t *testing.T) {
 	t.Parallel()
 	h := galleryHandler(newGallery(t))
-	w := post(t, h, "/t/erfurt/gallery", url.Values{
+	w := post(t, h, url.Values{
 		"given-name": {"Kim"}, "born-day": {"31"}, "born-month": {"2"}, "born-year": {"1980"}, "zone": {"b"},
 		"vehicle": {"firm"}, "extras": {"electric"}, "remark": {"Zeile 1\r\nZeile 2"}, "secret": {"geheim"}, "consent": {"true"},
 	})
@@ -90,7 +90,7 @@ func TestForm_Fill_keepsWhatWasTyped(t *testing.T) {
 func TestForm_goodPost(t *testing.T) {
 	t.Parallel()
 	h := galleryHandler(newGallery(t))
-	w := post(t, h, "/t/erfurt/gallery", url.Values{
+	w := post(t, h, url.Values{
 		"given-name": {"Kim"}, "email": {"kim@example.org"}, "born-day": {"31"}, "born-month": {"12"}, "born-year": {"1980"},
 		"zone": {"a"}, "vehicle": {"own"}, "secret": {"geheim"}, "otp": {"123456"}, "consent": {"true"},
 	})
@@ -117,7 +117,7 @@ func TestSite_Fail(t *testing.T) {
 		c.Texts = Texts{"service": {"a", "b"}, "title": {"a", "b"}, "lead": {"%s", "%s"}, "next": {"a", "b"}, "save": {"a", "b"}, "cancel": {"a", "b"}, "overview": {"a", "b"},
 			"field.plate_unknown": {"Das Kennzeichen bei „%s“ gibt es nicht.", "The plate in “%s” does not exist."}}
 	})
-	r := httptest.NewRequest(http.MethodPost, "/?lang=en", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/?lang=en", nil)
 	newForm := func() Form { return Form{{Name: "plate", Label: "Plate"}, {Name: "zone", Label: "Zone"}} }
 
 	form := newForm()

@@ -5,7 +5,7 @@ var frameTexts = Texts{
 	"web.skip":       {"Zum Inhalt springen", "Skip to content"},
 	"web.header":     {"Online-Dienste der öffentlichen Verwaltung", "Online services of the public administration"},
 	"web.official":   {"Offizielle Website – Bundesrepublik Deutschland", "Official website – Federal Republic of Germany"},
-	"web.demo":       {"Vorführung: Auf diesen Seiten ist nichts echt. Bitte geben Sie keine persönlichen Daten ein.", "Demonstration: nothing on these pages is real. Please do not enter personal data."},
+	"web.demo":       {"Vorführung: Hier ist nichts echt. Bitte geben Sie keine persönlichen Daten ein.", "Demonstration: nothing here is real. Please do not enter personal data."},
 	"web.language":   {"Sprache", "Language"},
 	"web.navigation": {"Hauptnavigation", "Main navigation"},
 	"web.logout":     {"Abmelden", "Log out"},

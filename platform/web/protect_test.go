@@ -38,7 +38,7 @@ func TestSite_Protect(t *testing.T) {
 		{"exception", "POST", "/saml/acs", "cross-site", "https://idp.example", 204},
 	}
 	for _, tt := range tests {
-		r := httptest.NewRequest(tt.method, "http://example.com"+tt.path, strings.NewReader("a=b"))
+		r := httptest.NewRequestWithContext(t.Context(), tt.method, "http://example.com"+tt.path, strings.NewReader("a=b"))
 		if tt.site != "" {
 			r.Header.Set("Sec-Fetch-Site", tt.site)
 		}
@@ -159,7 +159,7 @@ func TestWantsHTML(t *testing.T) {
 		"*/*":              false,
 		"":                 false,
 	} {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.Header.Set("Accept", accept)
 		if got := WantsHTML(r); got != want {
 			t.Errorf("WantsHTML(%q): got %v, want %v", accept, got, want)
@@ -171,5 +171,5 @@ func TestSite_Render_languageSwitchAfterPost(t *testing.T) {
 	t.Parallel()
 	h := galleryHandler(newGallery(t))
 	r := func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }
-	contains(t, "POST from elsewhere", post(t, h, "/t/erfurt/gallery", url.Values{}, r).Body.String(), `href="/t/erfurt/?lang=en"`)
+	contains(t, "POST from elsewhere", post(t, h, url.Values{}, r).Body.String(), `href="/t/erfurt/?lang=en"`)
 }

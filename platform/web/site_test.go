@@ -21,13 +21,13 @@ var update = flag.Bool("update", false, "write the golden files")
 // get asks h for a page as a browser does.
 func get(t *testing.T, h http.Handler, target string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
-	return send(t, h, httptest.NewRequest(http.MethodGet, target, nil), change...)
+	return send(t, h, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil), change...)
 }
 
-// post sends a form as a browser does, from the same site.
-func post(t *testing.T, h http.Handler, target string, values url.Values, change ...func(*http.Request)) *httptest.ResponseRecorder {
+// post sends the gallery's form as a browser does, from the same site.
+func post(t *testing.T, h http.Handler, values url.Values, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, target, strings.NewReader(values.Encode()))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/t/erfurt/gallery", strings.NewReader(values.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	return send(t, h, r, change...)
@@ -122,7 +122,7 @@ func TestSite_Render_escapes(t *testing.T) {
 	t.Parallel()
 	h := galleryHandler(newGallery(t))
 	evil := `"><script>alert(1)</script>`
-	w := post(t, h, "/t/erfurt/gallery", url.Values{"given-name": {evil}, "email": {evil}, "remark": {"</textarea>" + evil}, "born-day": {evil}})
+	w := post(t, h, url.Values{"given-name": {evil}, "email": {evil}, "remark": {"</textarea>" + evil}, "born-day": {evil}})
 	if w.Code != http.StatusUnprocessableEntity {
 		t.Fatalf("POST gallery: got %d, want 422", w.Code)
 	}
@@ -152,7 +152,7 @@ func TestSite_Lang(t *testing.T) {
 		{"unknown query", "fr", "", "en", "en"},
 	}
 	for _, tt := range tests {
-		r := httptest.NewRequest(http.MethodGet, "/?lang="+tt.query, nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?lang="+tt.query, nil)
 		r.Header.Set("Accept-Language", tt.accept)
 		r.AddCookie(&http.Cookie{Name: languageCookie, Value: tt.cookie})
 		if got := s.Lang(r); got != tt.want {
@@ -220,5 +220,22 @@ func TestFormat(t *testing.T) {
 		if tt.got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.call, tt.got, tt.want)
 		}
+	}
+}
+
+func BenchmarkSite_Render(b *testing.B) {
+	pages, err := fs.Sub(galleryFiles, "testdata/pages")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(Config{Service: "service", Templates: pages, Texts: galleryTexts, Key: testKey, Clock: noon})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := galleryHandler(s)
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/t/erfurt/gallery", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
 }

@@ -67,7 +67,7 @@ func TestStatic(t *testing.T) {
 	if got := refused.Header().Get("Content-Encoding"); got != "" {
 		t.Errorf("GET site.css with gzip;q=0: got Content-Encoding %q, want none", got)
 	}
-	if w := send(t, h, httptest.NewRequest(http.MethodPost, prefix+"/site.css", nil)); w.Code != http.StatusMethodNotAllowed {
+	if w := send(t, h, httptest.NewRequestWithContext(t.Context(), http.MethodPost, prefix+"/site.css", nil)); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST site.css: got %d, want 405", w.Code)
 	}
 }

@@ -236,7 +236,7 @@ func local(host string) bool {
 }
 
 // Visit opens url in the tab and waits until it is loaded.
-func Visit(t *testing.T, ctx context.Context, url string) { //nolint:revive // testing.T leads in helpers of tests
+func Visit(t *testing.T, ctx context.Context, url string) {
 	t.Helper()
 	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		t.Fatalf("browsertest: Visit(%s): %v", url, err)

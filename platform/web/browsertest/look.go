@@ -39,7 +39,7 @@ const runAxe = `axe.run(document, {resultTypes: ["violations"], rules: {"target-
 // serious or critical finding fails the test with the rule and its nodes; others are
 // logged. In a tab without JavaScript scripts are let run for the check alone: the page
 // stays the one that was loaded without.
-func Axe(t *testing.T, ctx context.Context) { //nolint:revive // testing.T leads in helpers of tests
+func Axe(t *testing.T, ctx context.Context) {
 	t.Helper()
 	for _, f := range check(t, ctx) {
 		if f.Impact == "serious" || f.Impact == "critical" {
@@ -50,7 +50,7 @@ func Axe(t *testing.T, ctx context.Context) { //nolint:revive // testing.T leads
 	}
 }
 
-func check(t *testing.T, ctx context.Context) []finding { //nolint:revive // testing.T leads in helpers of tests
+func check(t *testing.T, ctx context.Context) []finding {
 	t.Helper()
 	state, ok := ctx.Value(tabKey{}).(*tab)
 	if !ok {
@@ -91,7 +91,7 @@ func location(ctx context.Context) string {
 
 // Fits fails the test when the page is wider than the window, so that reading it takes
 // scrolling in two directions (WCAG 2.2, 1.4.10). It names the elements that stick out.
-func Fits(t *testing.T, ctx context.Context) { //nolint:revive // testing.T leads in helpers of tests
+func Fits(t *testing.T, ctx context.Context) {
 	t.Helper()
 	wide, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`(() => {
 		const width = document.documentElement.clientWidth;
@@ -109,7 +109,7 @@ func Fits(t *testing.T, ctx context.Context) { //nolint:revive // testing.T lead
 
 // Screenshot writes the whole page as NAME.png into the folder that BASIS_SCREENSHOTS
 // names, and nothing where it is not set.
-func Screenshot(t *testing.T, ctx context.Context, name string) { //nolint:revive // testing.T leads in helpers of tests
+func Screenshot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	dir := os.Getenv("BASIS_SCREENSHOTS")
 	if dir == "" {
