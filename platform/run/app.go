@@ -18,6 +18,7 @@ import (
 	"basisdienste/platform/db"
 	"basisdienste/platform/discover"
 	"basisdienste/platform/kit"
+	"basisdienste/platform/limit"
 	"basisdienste/platform/tenantdir"
 )
 
@@ -63,6 +64,7 @@ type Host struct {
 	DataDir  string
 	Demo     bool // demo content is wanted
 	Services discover.Services
+	Limiter  *limit.Limiter
 	Mux      *kit.Mux // resolves {tenant}; holds the service's operator routes already
 
 	// For services with tables; nil for others, as Dir and Verifier of a service without

@@ -27,6 +27,7 @@ import (
 	"basisdienste/platform/id"
 	"basisdienste/platform/idem"
 	"basisdienste/platform/kit"
+	"basisdienste/platform/limit"
 	"basisdienste/platform/obs"
 	"basisdienste/platform/outbox"
 	"basisdienste/platform/tenantdir"
@@ -43,6 +44,7 @@ type Process struct {
 	broker   *jetstream.Server
 	bus      *jetstream.Transport
 	metrics  *prometheus.Registry
+	limiter  *limit.Limiter
 	opened   []opened
 	server   *http.Server
 	ready    atomic.Bool
@@ -92,6 +94,7 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 	for name, h := range s.Provided {
 		p.services.local.Add(name, h)
 	}
+	p.limiter = limit.New(limit.Config{Clock: p.clock})
 	if err := p.openBroker(ctx); err != nil {
 		return nil, err
 	}
@@ -121,8 +124,7 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 		return nil, usageError{err}
 	}
 	p.startParts()
-	p.serve(listener, front)
-	return p, nil
+	return p, p.serve(listener, front)
 }
 
 func ignoreClosed(err error) error {
@@ -165,7 +167,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 		h := &Host{
 			Name: app.Name, Log: p.log.With("service", app.Name), Config: cfg.Section(app.Name), Clock: p.clock,
 			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": app.Name}, p.metrics),
-			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Demo: p.settings.Demo, Services: p.services, Secret: p.secret, serviceKey: p.serviceKey,
+			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Demo: p.settings.Demo, Services: p.services, Limiter: p.limiter, Secret: p.secret, serviceKey: p.serviceKey,
 		}
 		hosts[i] = h
 		if app.Tables {
@@ -295,14 +297,19 @@ func repeat(ctx context.Context, j Job, log *slog.Logger) {
 	}
 }
 
-func (p *Process) serve(listener net.Listener, front http.Handler) {
+func (p *Process) serve(listener net.Listener, front http.Handler) error {
 	mux := http.NewServeMux()
 	p.health(mux, promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
+	trusted, err := p.settings.proxies()
+	if err != nil {
+		return usageError{err}
+	}
 	var access *slog.Logger
 	if p.settings.Log.Access {
 		access = p.log
 	}
 	for _, wrap := range []func(http.Handler) http.Handler{
+		p.limiter.ByAddress(limit.Quota{PerMinute: p.settings.AddressLimit, Burst: p.settings.AddressLimit / 10}, trusted...),
 		obs.Timeout(p.settings.RequestTime), obs.AccessLog(access), obs.Metrics(p.metrics), obs.Trace, obs.Identify, obs.Recover(p.log),
 	} {
 		front = wrap(front)
@@ -318,6 +325,7 @@ func (p *Process) serve(listener net.Listener, front http.Handler) {
 		}
 	})
 	p.ready.Store(!p.settings.Demo)
+	return nil
 }
 
 // Seed makes the demo content of each service, in the order of the apps, and writes

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -83,7 +84,23 @@ func (s *Settings) Validate() error {
 	if (s.Database.URL == "") != (s.Database.OwnerURL == "") {
 		errs = append(errs, errors.New("database: url (serves) and owner_url (migrates) go together"))
 	}
+	if _, err := s.proxies(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
+}
+
+// proxies are the networks whose X-Forwarded-For counts.
+func (s *Settings) proxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range s.TrustedProxy {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted_proxies: %q is no network, want for example 10.0.0.0/8", text)
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 // errDone ends the process without starting it, successfully.
