@@ -28,7 +28,7 @@ func TestRoute(t *testing.T) {
 		"/tenants/v1/tenants":                    {"tenants", ""},
 		"/forms/v1/events/dead":                  {"forms", ""},
 		"//evil":                                 {"console", ""},
-		"/t//forms":                              {"forms", ""},
+		"/t//forms":                              {"console", "forms"},
 	} {
 		if s, slug := route(path); s != want[0] || slug != want[1] {
 			t.Errorf("route(%q) = %q, %q, want %q, %q", path, s, slug, want[0], want[1])
