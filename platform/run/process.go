@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"basisdienste/platform/audit"
 	"basisdienste/platform/authn"
 	"basisdienste/platform/bus"
 	"basisdienste/platform/bus/jetstream"
@@ -224,7 +225,7 @@ func (p *Process) openDatabase(ctx context.Context, app App) (*db.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", app.Name, err)
 	}
-	sets := append([]db.Set{outbox.Migrations(), idem.Migrations(), tenantdir.Migrations()}, app.Migrations...)
+	sets := append([]db.Set{outbox.Migrations(), idem.Migrations(), audit.Migrations(), tenantdir.Migrations()}, app.Migrations...)
 	if err := d.Migrate(ctx, sets...); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", app.Name, err), d.Close())
 	}
