@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"os/signal"
 	"strings"
@@ -120,13 +121,20 @@ func (p *Process) health(mux *http.ServeMux, metrics http.Handler) {
 		}
 		answer(w, http.StatusOK, "ready")
 	})
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if host, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || !isLoopback(host) || forwarded(r) {
-			answer(w, http.StatusForbidden, "metrics are for this machine")
-			return
-		}
-		metrics.ServeHTTP(w, r)
-	})
+	local := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if host, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || !isLoopback(host) || forwarded(r) {
+				answer(w, http.StatusForbidden, "this is for the machine itself")
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+	mux.Handle("GET /metrics", local(metrics))
+	if p.settings.Profile {
+		mux.Handle("GET /debug/pprof/", local(http.HandlerFunc(pprof.Index)))
+		mux.Handle("GET /debug/pprof/profile", local(http.HandlerFunc(pprof.Profile)))
+	}
 }
 
 func isLoopback(host string) bool {

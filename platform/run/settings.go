@@ -42,6 +42,7 @@ type Settings struct {
 	AddressLimit  int               `config:"requests_per_minute_and_address"`
 	TrustedProxy  []string          `config:"trusted_proxies"` // networks whose X-Forwarded-For counts
 	ServiceURLs   map[string]string `config:"services"`        // base URLs of services that run elsewhere, several with commas
+	Profile       bool              `config:"profile"`         // serve /debug/pprof to this machine
 	ServiceSecret string            `config:"service_key,secret"`
 
 	// Provided are services of this process that are no App: the neighbours in a test.
