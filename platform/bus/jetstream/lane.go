@@ -134,7 +134,7 @@ func (s *subscription) offer(it *item, attempt int) bool {
 	case <-m.Nacked():
 		return false
 	case <-s.handling.Done():
-		return false
+		return !m.Nack() // the handler's own Ack is refused from now on
 	}
 }
 

@@ -60,11 +60,18 @@ func TestSubscriber_Reconnects(t *testing.T) {
 	c := subscribe(t, t.Context(), tr.Subscriber("group"), "test.outage.v1")
 	receive(t, c, "a message before the outage").Ack()
 	inHand := receive(t, c, "another one")
+	ending := newTransport(t, nc, jetstream.Config{}).Subscriber("ending")
+	ended := subscribe(t, t.Context(), ending, "test.outage.v1")
 
 	if err := b.srv.Close(); err != nil {
 		t.Fatalf("Close() = %v, want nil", err)
 	}
 	log.expect(t, interrupted)
+	eventually(t, "connection lost", nc.IsReconnecting)
+	go ending.Close() //nolint:errcheck // always nil, and again at the end of the test
+	for m := range ended { // it ends although the broker is away
+		m.Ack()
+	}
 	_, addr, _ := strings.Cut(url, "//")
 	b.start(t, jetstream.Listen(addr))
 	publish(t, b.transport(t, jetstream.Config{}), "test.outage.v1", newMessage("a", "3", 2))

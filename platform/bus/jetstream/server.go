@@ -105,11 +105,11 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("broker's folder: %w", err)
 	}
 	name := filepath.Join(dir, "LOCK")
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the folder
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("broker's folder: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits an int
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = errors.New("another process uses this folder; stop it first, or give this one a folder of its own")
 	}
@@ -231,11 +231,13 @@ type natsLog struct {
 func (l *natsLog) Noticef(string, ...any) {}
 func (l *natsLog) Debugf(string, ...any)  {}
 func (l *natsLog) Tracef(string, ...any)  {}
+
 func (l *natsLog) Warnf(format string, args ...any) {
-	l.log.Warn("broker: " + fmt.Sprintf(format, args...))
+	l.log.Warn("broker", slog.String("says", fmt.Sprintf(format, args...)))
 }
+
 func (l *natsLog) Errorf(format string, args ...any) {
-	l.log.Error("broker: " + fmt.Sprintf(format, args...))
+	l.log.Error("broker", slog.String("says", fmt.Sprintf(format, args...)))
 }
 
 // Fatalf must not end the process, as the server's own logger would: StartServer returns it.
@@ -243,6 +245,6 @@ func (l *natsLog) Fatalf(format string, args ...any) {
 	select {
 	case l.fatal <- fmt.Sprintf(format, args...):
 	default:
-		l.log.Error("broker: " + fmt.Sprintf(format, args...))
+		l.Errorf(format, args...)
 	}
 }

@@ -16,7 +16,7 @@ const lockedDir = "JETSTREAM_TEST_LOCKED_DIR"
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(lockedDir); dir != "" {
 		_, err := jetstream.StartServer(dir)
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		return
 	}
 	os.Exit(m.Run())
@@ -30,7 +30,7 @@ func TestServer_SecondProcessIsRefused(t *testing.T) {
 	if _, err := jetstream.StartServer(b.dir); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("StartServer() twice in one process = %v, want %q", err, want)
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // ourselves
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), lockedDir+"="+b.dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), want) {

@@ -57,8 +57,8 @@ func TestCovers(t *testing.T) {
 
 func TestConsumerName(t *testing.T) {
 	t.Parallel()
-	got, err := consumerName("forms", "payment.transaction.payed.v1")
-	if want := "forms@payment_transaction_payed_v1"; got != want || err != nil {
+	got, err := consumerName("forms", "payment.transaction.created.v1")
+	if want := "forms@payment_transaction_created_v1"; got != want || err != nil {
 		t.Errorf("consumerName() = %q, %v, want %q", got, err, want)
 	}
 	for _, c := range [][2]string{{"", "payment.v1"}, {strings.Repeat("g", 250), "payment.v1"}} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 )
 
@@ -164,7 +165,7 @@ func (s *subscription) ensure(ctx context.Context) (*natsjs.ConsumerInfo, error)
 // predecessor left unacked. It does not if more than MaxAckPending would come again.
 func (s *subscription) rewind(ctx context.Context, info *natsjs.ConsumerInfo) error {
 	again := info.Delivered.Consumer - info.AckFloor.Consumer
-	if !s.t.cfg.Exclusive || info.NumAckPending == 0 || again > uint64(s.t.cfg.MaxAckPending) { //nolint:gosec // not negative
+	if !s.t.cfg.Exclusive || info.NumAckPending == 0 || again > uint64(s.t.cfg.MaxAckPending) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
@@ -176,14 +177,23 @@ func (s *subscription) rewind(ctx context.Context, info *natsjs.ConsumerInfo) er
 }
 
 // repair does what New and Subscribe did, for a broker that has lost something since.
-func (s *subscription) repair() error {
+func (s *subscription) repair(status <-chan nats.Status) error {
 	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
 	defer cancel()
-	if err := declare(ctx, s.t.js, s.stream); err != nil {
+	done := make(chan error, 1)
+	go func() {
+		err := declare(ctx, s.t.js, s.stream)
+		if err == nil {
+			_, err = s.ensure(ctx)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
 		return err
+	case <-status: // the broker's answer is lost with the connection
+		return errDisconnected
 	}
-	_, err := s.ensure(ctx)
-	return err
 }
 
 // trouble and fine log the beginning and the end of an outage, once each.

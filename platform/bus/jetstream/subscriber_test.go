@@ -17,7 +17,7 @@ import (
 	"basisdienste/platform/bus/jetstream"
 )
 
-// consumerInfo returns what the broker knows of the only consumer of the stream "test".
+// consumerInfo returns what the broker knows of the only consumer of the group "group".
 func consumerInfo(t *testing.T, b *broker) *natsjs.ConsumerInfo {
 	t.Helper()
 	st, err := admin(t, b).Stream(t.Context(), "test")
@@ -27,7 +27,9 @@ func consumerInfo(t *testing.T, b *broker) *natsjs.ConsumerInfo {
 	var all []*natsjs.ConsumerInfo
 	list := st.ListConsumers(t.Context())
 	for info := range list.Info() {
-		all = append(all, info)
+		if strings.HasPrefix(info.Name, "group@") {
+			all = append(all, info)
+		}
 	}
 	if list.Err() != nil || len(all) != 1 {
 		t.Fatalf("ListConsumers() = %d of them, %v, want one", len(all), list.Err())
@@ -79,7 +81,7 @@ func TestSubscriber_OrderPerKey(t *testing.T) {
 			atOnce++
 			most = max(most, atOnce)
 			mu.Unlock()
-			go handle(m, rand.IntN(3) == 0) //nolint:gosec // no secret
+			go handle(m, rand.IntN(3) == 0)
 		}
 	}()
 	for range ms {

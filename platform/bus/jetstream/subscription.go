@@ -77,7 +77,7 @@ func (s *subscription) run() {
 	alive := make(chan struct{})
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.keepAlive(alive) })
-	stopGrace := context.AfterFunc(s.ctx, func() {
+	stopGrace := context.AfterFunc(s.ctx, func() { // handlers have so much longer
 		grace := time.AfterFunc(s.t.cfg.CloseTimeout, s.abandon)
 		context.AfterFunc(s.handling, func() { grace.Stop() })
 	})
@@ -170,7 +170,7 @@ func (s *subscription) session(repair bool) (healthy bool, err error) {
 		}
 	}
 	if repair {
-		if err := s.repair(); err != nil {
+		if err := s.repair(status); err != nil {
 			return false, err
 		}
 	}
@@ -181,8 +181,11 @@ func (s *subscription) session(repair bool) (healthy bool, err error) {
 		return false, fmt.Errorf("open an inbox: %w", err)
 	}
 	sub.SetClosedHandler(func(string) { close(gone) })
+	if !sub.IsValid() { // closed too early to be told
+		return false, nats.ErrConnectionClosed
+	}
 	defer func() {
-		err = errors.Join(err, s.end(sub, gone))
+		err = errors.Join(err, s.end(sub, gone, status))
 		healthy = x.healthy.Load()
 	}()
 	if err := sub.SetPendingLimits(-1, -1); err != nil { // we never ask for more than we take
@@ -198,21 +201,22 @@ func (s *subscription) session(repair bool) (healthy bool, err error) {
 
 // end closes an inbox. Whatever the broker has sent until it knows has been received when it
 // returns, unless the connection is down.
-func (s *subscription) end(sub *nats.Subscription, gone <-chan struct{}) error {
-	var err error
+func (s *subscription) end(sub *nats.Subscription, gone <-chan struct{}, status <-chan nats.Status) error {
+	stop := sub.Unsubscribe
 	if s.nc.IsConnected() {
-		err = sub.Drain()
-	} else {
-		err = sub.Unsubscribe()
+		stop = sub.Drain
 	}
-	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
-		err = nil // closed with its connection
-	}
+	err := stop()
 	select {
 	case <-gone:
+	case <-status: // the broker's answer is lost with the connection
+		err = errors.Join(err, sub.Unsubscribe())
 	case <-time.After(drainTimeout):
 		err = errors.Join(err, sub.Unsubscribe())
-		<-gone
+	}
+	<-gone
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
+		return nil // it was gone already
 	}
 	return err
 }
@@ -296,7 +300,7 @@ func (x *session) receive(m *nats.Msg) {
 	it := &item{
 		heldKey:   heldKey{meta.Sequence.Stream, uuid},
 		reply:     m.Reply,
-		delivered: int(min(meta.NumDelivered, 1<<30)), //nolint:gosec // bounded
+		delivered: int(min(meta.NumDelivered, 1<<30)),
 		header:    m.Header,
 		payload:   m.Data,
 	}
