@@ -58,7 +58,7 @@ func begin(w http.ResponseWriter, r *http.Request) (*exchange, http.ResponseWrit
 	}
 	x := &exchange{ResponseWriter: w, Context: r.Context()}
 	if outer != nil { // a call inside the process: an exchange of its own for the same request id
-		x.requestID, x.span = outer.requestID, outer.span
+		x.requestID = outer.requestID
 	}
 	x.request = r.WithContext(x)
 	return x, x, x.request

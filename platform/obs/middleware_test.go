@@ -315,6 +315,34 @@ func TestExchange_ForeignWritersAndCallsInside(t *testing.T) {
 	}
 }
 
+func TestIdentifyAndTrace_OncePerRequest(t *testing.T) {
+	t.Parallel()
+	seen := func(ctx context.Context) string { return obs.RequestID(ctx) + " " + obs.TraceParent(ctx) }
+	var outer, inner, called string
+	callee := chain(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called = seen(r.Context()) }), obs.Identify, obs.Trace)
+	service := chain(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		inner = seen(r.Context())
+		r2 := httptest.NewRequestWithContext(r.Context(), http.MethodGet, "/", nil)
+		obs.Inject(r.Context(), r2.Header)
+		callee.ServeHTTP(httptest.NewRecorder(), r2)
+		if after := seen(r.Context()); after != inner {
+			t.Errorf("id and trace after a call inside the process = %q, want %q as before", after, inner)
+		}
+	}), obs.Identify, obs.Trace)
+	front := chain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outer = seen(r.Context())
+		service.ServeHTTP(w, r)
+	}), obs.Identify, obs.Trace)
+	w := get(t, front, "/")
+	if inner != outer || !strings.HasPrefix(outer, w.Header().Get(problem.RequestIDHeader)+" 00-") {
+		t.Errorf("id and trace inside = %q, outside = %q, in the answer %q: want the same", inner, outer, w.Header().Get(problem.RequestIDHeader))
+	}
+	const sameIDAndTrace = 36 + 1 + len("00-") + 32
+	if called[:sameIDAndTrace] != outer[:sameIDAndTrace] || called == outer {
+		t.Errorf("id and trace of the callee = %q, want those of %q with a span of its own", called, outer)
+	}
+}
+
 // noFlush is a server that cannot flush.
 type noFlush struct{ http.ResponseWriter }
 

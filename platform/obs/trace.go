@@ -17,14 +17,16 @@ const traceparent = "traceparent"
 
 // Identify gives the request its id: the client's X-Request-Id if that is 1 to 64
 // characters of [A-Za-z0-9_-], else a new UUIDv7. The answer carries it in the same header.
+// Where a request passes Identify twice in one process it keeps its id.
 func Identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := begin(w, r)
-		requestID := r.Header.Get(problem.RequestIDHeader)
-		if !wellFormed(requestID) {
-			requestID = id.New().String()
+		if x.requestID[0] == "" {
+			x.requestID[0] = r.Header.Get(problem.RequestIDHeader)
+			if !wellFormed(x.requestID[0]) {
+				x.requestID[0] = id.New().String()
+			}
 		}
-		x.requestID[0] = requestID
 		w.Header()[problem.RequestIDHeader] = x.requestID[:]
 		next.ServeHTTP(w, r)
 	})
@@ -56,6 +58,10 @@ func RequestID(ctx context.Context) string {
 func Trace(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := begin(w, r)
+		if x.span.sc.IsValid() { // a Trace further out has done it
+			next.ServeHTTP(w, r)
+			return
+		}
 		ctx := r.Context()
 		if r.Header.Get("Traceparent") != "" {
 			ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
