@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// operation is one kind of request. build makes the n-th request; each is another one.
+type operation struct {
+	name   string
+	target string // the published budget, in words
+	want   int    // status
+	build  func(ctx context.Context, n int64) (*http.Request, error)
+}
+
+// row is a measured operation.
+type row struct {
+	name, target string
+	perSecond    float64
+	p50, p99     time.Duration
+	cpu          time.Duration // of the server, per request
+	requests     int64
+	rss          int64
+}
+
+// measure loads one operation with a closed loop on each connection.
+func (r *report) measure(ctx context.Context, o options, p *process, op operation) (row, error) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections}, Timeout: 30 * time.Second}
+	defer client.CloseIdleConnections()
+	if _, _, err := load(ctx, client, op, o.Connections, o.Duration/5, 0); err != nil {
+		return row{}, err
+	}
+	stopProfile := profile(ctx, o, p, op.name)
+	before, err := p.cpu()
+	if err != nil {
+		return row{}, err
+	}
+	began := time.Now()
+	latencies, n, err := load(ctx, client, op, o.Connections, o.Duration, 1<<40)
+	took := time.Since(began)
+	if err != nil {
+		return row{}, err
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return row{}, err
+	}
+	if err := stopProfile(); err != nil {
+		return row{}, err
+	}
+	slices.Sort(latencies)
+	return row{
+		name: op.name, target: op.target, perSecond: float64(n) / took.Seconds(), requests: n,
+		p50: latencies[len(latencies)/2], p99: latencies[len(latencies)*99/100],
+		cpu: (after - before) / time.Duration(n), rss: p.rssMB(),
+	}, nil
+}
+
+// load runs for the duration and returns the latencies. The first wrong answer ends it.
+func load(ctx context.Context, client *http.Client, op operation, connections int, d time.Duration, from int64) ([]time.Duration, int64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	end := time.Now().Add(d)
+	var wg sync.WaitGroup
+	lists, errs := make([][]time.Duration, connections), make([]error, connections)
+	for c := range connections {
+		wg.Go(func() {
+			for n := int64(c); time.Now().Before(end) && ctx.Err() == nil; n += int64(connections) {
+				began := time.Now()
+				if errs[c] = once(ctx, client, op, from+n); errs[c] != nil {
+					cancel()
+					return
+				}
+				lists[c] = append(lists[c], time.Since(began))
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs { // the first real one, not those that the cancelling made
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return nil, 0, err
+		}
+	}
+	all := slices.Concat(lists...)
+	if len(all) == 0 {
+		return nil, 0, errors.Join(append(errs, errors.New("no request was answered"))...)
+	}
+	return all, int64(len(all)), nil
+}
+
+func once(ctx context.Context, client *http.Client, op operation, n int64) (err error) {
+	req, err := op.build(ctx, n)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != op.want {
+		return fmt.Errorf("status %d, want %d: %.300s", resp.StatusCode, op.want, body)
+	}
+	return nil
+}
+
+// profile takes the server's CPU profile meanwhile, where a folder for it was given.
+func profile(ctx context.Context, o options, p *process, name string) func() error {
+	if o.Profile == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() { done <- fetchProfile(ctx, o, p, name) }()
+	return func() error { return <-done }
+}
+
+func fetchProfile(ctx context.Context, o options, p *process, name string) (err error) {
+	if err := os.MkdirAll(o.Profile, 0o750); err != nil {
+		return err
+	}
+	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.url, int(max(o.Duration.Seconds()-1, 1)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("profile: status %d", resp.StatusCode)
+	}
+	f, err := os.Create(filepath.Join(o.Profile, name+".pprof"))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
+}

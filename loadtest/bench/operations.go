@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// client is an OAuth client in demo.json.
+type client struct {
+	ID       string `json:"client_id"`
+	Secret   string `json:"client_secret"`
+	TokenURL string `json:"token_url"`
+	Scope    string `json:"scope"`
+}
+
+// demo is the part of demo.json that the operations need.
+type demo struct {
+	BaseURL string `json:"base_url"`
+	EfA     client `json:"efa_client"`
+	Payment struct {
+		BaseURL      string `json:"base_url"`
+		OriginatorID string `json:"originator_id"`
+		EndPointID   string `json:"end_point_id"`
+	} `json:"payment"`
+	Notify struct {
+		BaseURL    string `json:"base_url"`
+		APIKey     string `json:"api_key"`
+		TemplateID string `json:"email_template_id"`
+	} `json:"notify"`
+	Forms struct {
+		BaseURL string `json:"base_url"`
+	} `json:"forms"`
+	Booking struct {
+		BaseURL   string `json:"base_url"`
+		ServiceID string `json:"service_id"`
+	} `json:"booking"`
+}
+
+// operations returns what is measured, in the order of the table.
+func operations(ctx context.Context, p *process) ([]operation, error) {
+	var d demo
+	if err := p.demo(&d); err != nil {
+		return nil, err
+	}
+	token, err := d.EfA.token(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	introspect := strings.TrimSuffix(d.EfA.TokenURL, "/token") + "/introspect"
+	from := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
+	to := time.Now().AddDate(0, 0, 31).Format(time.DateOnly)
+	return []operation{
+		{name: "token", target: "≤ 0.25 ms", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
+			return d.EfA.request(ctx, d.EfA.TokenURL, url.Values{"grant_type": {"client_credentials"}, "scope": {d.EfA.Scope}})
+		}},
+		{name: "introspection", target: "≤ 0.12 ms", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
+			return d.EfA.request(ctx, introspect, url.Values{"token": {token}})
+		}},
+		{name: "xbezahldienste-create", target: "≤ 0.45 ms", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
+			return jsonRequest(ctx, d.Payment.BaseURL+"/paymenttransaction/"+d.Payment.OriginatorID+"/"+d.Payment.EndPointID, token, payment())
+		}},
+		{name: "application-submit", target: "none yet", want: 201, build: func(ctx context.Context, n int64) (*http.Request, error) {
+			return jsonRequest(ctx, d.Forms.BaseURL+"/v1/forms/hundesteuer/applications", token, dogTax(n))
+		}},
+		{name: "notification-accept", target: "≤ 0.4 ms", want: 201, build: func(ctx context.Context, n int64) (*http.Request, error) {
+			jwt, err := d.notifyToken(time.Now())
+			if err != nil {
+				return nil, err
+			}
+			return jsonRequest(ctx, d.Notify.BaseURL+"/v2/notifications/email", jwt, map[string]any{
+				"template_id": d.Notify.TemplateID, "email_address": fmt.Sprintf("person-%d@example.org", n),
+				"personalisation": map[string]string{"name": "Erika Beispiel", "form_title": "Hundesteuer", "reference": fmt.Sprint(n), "municipality": "Erfurt"},
+			})
+		}},
+		{name: "free-slots", target: "≤ 10 ms (50 staff × 60 days)", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, http.MethodGet, d.Booking.BaseURL+"/v1/services/"+d.Booking.ServiceID+"/slots?from="+from+"&to="+to, nil)
+		}},
+	}, nil
+}
+
+func payment() map[string]any {
+	return map[string]any{
+		"requestId": uuid.NewString(), "requestTimestamp": time.Now().UTC().Format(time.RFC3339), "currency": "EUR",
+		"grossAmount": json.Number("30.70"), "purpose": "Bewohnerparkausweis", "redirectUrl": "https://onlinedienst.example.org/zurueck",
+		"items": []map[string]any{{
+			"id": "1", "reference": "Bewohnerparkausweis", "taxRate": 0, "quantity": 1,
+			"totalNetAmount": json.Number("30.70"), "totalTaxAmount": 0, "singleNetAmount": json.Number("30.70"), "singleTaxAmount": 0,
+		}},
+	}
+}
+
+func (c client) request(ctx context.Context, address string, form url.Values) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
+	return req, nil
+}
+
+func (c client) token(ctx context.Context) (token string, err error) {
+	req, err := c.request(ctx, c.TokenURL, url.Values{"grant_type": {"client_credentials"}, "scope": {c.Scope}})
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || answer.AccessToken == "" {
+		return "", fmt.Errorf("status %d: %.300s", resp.StatusCode, body)
+	}
+	return answer.AccessToken, nil
+}
+
+// notifyToken signs as GOV.UK Notify's clients do: HS256 with the last 36 characters of the
+// API key, issued by the 36 before them.
+func (d demo) notifyToken(now time.Time) (string, error) {
+	const size = 36
+	key := d.Notify.APIKey
+	if len(key) < 2*size+1 {
+		return "", errors.New("demo.json: notify.api_key is too short")
+	}
+	secret, service := key[len(key)-size:], key[len(key)-2*size-1:len(key)-size-1]
+	enc := base64.RawURLEncoding.EncodeToString
+	text := enc([]byte(`{"typ":"JWT","alg":"HS256"}`)) + "." + enc(marshal(map[string]any{"iss": service, "iat": now.Unix()}))
+	m := hmac.New(sha256.New, []byte(secret))
+	m.Write([]byte(text))
+	return text + "." + enc(m.Sum(nil)), nil
+}
+
+func jsonRequest(ctx context.Context, address, token string, v any) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(marshal(v)))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return req, nil
+}
+
+// marshal is for the literals above, which always marshal.
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
+
+// importTenants imports municipalities and starts the process again: with all of them, its
+// start and its memory are what counts.
+func (r *report) importTenants(ctx context.Context, o options, p *process) (*process, error) {
+	began := time.Now()
+	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", p.data+"/demo.json", "tenants", "import", "--each", o.Tenants).CombinedOutput() //nolint:gosec // the caller names the program
+	if err != nil {
+		return p, fmt.Errorf("import: %w\n%s", err, out)
+	}
+	r.note("import", "%s of %s", time.Since(began).Round(time.Millisecond), o.Tenants)
+	if err := p.stop(); err != nil {
+		return p, err
+	}
+	again, err := startBasis(ctx, o.Basis, p.data)
+	if err != nil {
+		return p, err
+	}
+	r.note("all tenants", "%d ms to ready, RSS %d MB right after it", again.started.Milliseconds(), again.rssMB())
+	return again, nil
+}

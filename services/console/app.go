@@ -1,0 +1,98 @@
+package console
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"net/http"
+
+	"basisdienste/platform/authn"
+	"basisdienste/platform/login"
+	"basisdienste/platform/run"
+	"basisdienste/platform/tenantdir"
+	"basisdienste/platform/web"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// console is the opened service.
+type console struct {
+	site  *web.Site
+	login *login.Login
+	dir   *tenantdir.Dir
+	api   api
+	demo  bool
+}
+
+// New returns the console as an app.
+func New() run.App {
+	return run.App{Name: "console", Tables: true, Open: open}
+}
+
+func open(_ context.Context, h *run.Host) (run.Unit, error) {
+	pages, err := fs.Sub(templates, "templates")
+	if err != nil {
+		return run.Unit{}, err
+	}
+	site, err := h.Site(pages, texts)
+	if err != nil {
+		return run.Unit{}, err
+	}
+	l, err := h.Login(site)
+	if err != nil {
+		return run.Unit{}, err
+	}
+	c := &console{site: site, login: l, dir: h.Dir, api: api{h.Services}, demo: h.Demo}
+	c.routes(h)
+	return run.Unit{Seed: c.seed}, nil
+}
+
+func (c *console) routes(h *run.Host) {
+	m := h.Mux
+	page := func(f http.HandlerFunc) http.Handler { return c.site.Protect(f) }
+	m.Handle("GET /{$}", page(c.home))
+	m.Handle("GET /t/{tenant}/{$}", page(c.municipality))
+	m.Handle("GET /t/{tenant}/console", http.HandlerFunc(c.afterLogout))
+	legal := c.site.Legal()
+	for _, name := range []string{"impressum", "datenschutz", "barrierefreiheit"} {
+		m.Handle("GET /"+name, legal)
+		m.Handle("GET /t/{tenant}/"+name, legal)
+	}
+
+	c.login.Routes(m, "/t/{tenant}/console")
+	staff := func(f http.HandlerFunc) http.Handler {
+		return c.site.Protect(c.login.Staff(authn.RoleClerk, authn.RoleTenantAdmin)(f))
+	}
+	m.Handle("GET /t/{tenant}/staff", staff(c.applications))
+	m.Handle("GET /t/{tenant}/staff/applications/{id}", staff(c.application))
+	m.Handle("GET /t/{tenant}/staff/applications/{id}/files/{file}", staff(c.file))
+	m.Handle("POST /t/{tenant}/staff/applications/{id}/accept", staff(c.accept))
+	m.Handle("POST /t/{tenant}/staff/applications/{id}/reject", staff(c.reject))
+
+	c.login.Routes(m, "/operator")
+	operator := func(f http.HandlerFunc) http.Handler {
+		return c.site.Protect(c.login.Staff(authn.RoleOperator)(f))
+	}
+	m.Handle("GET /operator", operator(c.tenants))
+	m.Handle("GET /operator/tenants/{slug}", operator(c.tenant))
+	m.Handle("POST /operator/tenants/{slug}/suspend", operator(c.suspend))
+	m.Handle("POST /operator/tenants/{slug}/resume", operator(c.resume))
+	m.Handle("GET /operator/mail", operator(c.mails))
+	m.Handle("GET /operator/mail/{id}", operator(c.mail))
+	m.Handle("GET /operator/mail/{id}/raw", operator(c.rawMail))
+	m.Handle("GET /operator/events", operator(c.events))
+	m.Handle("POST /operator/events/{service}/{consumer}/{id}/replay", operator(c.replay))
+}
+
+// seed tells where to click.
+func (c *console) seed(_ context.Context, d run.Demo) error {
+	base, _ := d["base_url"].(string)
+	d["click"] = []string{
+		"citizen:  " + base + "/t/erfurt/",
+		"staff:    " + base + "/t/erfurt/staff",
+		"operator: " + base + "/operator",
+		"user names and passwords are in demo.json of the data folder",
+	}
+	return nil
+}
