@@ -85,6 +85,17 @@ func (v *Verifier) Role(roles ...string) kit.Guard {
 	return v.guard(func(p Principal) error { return p.NeedRole(roles...) })
 }
 
+// ScopeOrRole lets in programs whose token has the scope, and staff that has one of the roles
+// at the tenant of the path: for what programs and people may do alike.
+func (v *Verifier) ScopeOrRole(scope string, roles ...string) kit.Guard {
+	return v.guard(func(p Principal) error {
+		if p.Kind == Client || p.Kind == Service {
+			return p.needScopes([]string{scope})
+		}
+		return p.NeedRole(roles...)
+	})
+}
+
 // Operator lets in the operator's staff, its clients with the scope "operator", and services.
 func (v *Verifier) Operator() kit.Guard {
 	return v.guard(func(p Principal) error {

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -48,15 +49,22 @@ type Config struct {
 	// Conns bounds the connections (PostgreSQL) or the readers (SQLite); 0 means 8.
 	Conns int
 	Log   *slog.Logger
+	// Clock is what Tx.Now reads; nil means time.Now.
+	Clock func() time.Time
 }
 
 // DB is one database. It is safe for concurrent use.
 type DB struct {
 	engine engine
 	cfg    Config
+	clock  func() time.Time
+	wakes  *wakes
+}
 
-	mu    sync.Mutex
-	woken map[string][]chan struct{}
+// wakes are the channels of Woken.
+type wakes struct {
+	mu     sync.Mutex
+	byName map[string][]chan struct{}
 }
 
 type engine interface {
@@ -71,6 +79,7 @@ type engine interface {
 type scope struct {
 	tenant id.ID
 	all    bool
+	clock  func() time.Time
 }
 
 type systemKey struct{}
@@ -105,7 +114,10 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &DB{cfg: cfg, woken: map[string][]chan struct{}{}}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	d := &DB{cfg: cfg, clock: cfg.Clock, wakes: &wakes{byName: map[string][]chan struct{}{}}}
 	var err error
 	switch kind, rest, _ := strings.Cut(cfg.URL, ":"); kind {
 	case "sqlite":
@@ -121,6 +133,13 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	return d, nil
 }
 
+// WithClock returns the same database with another clock, for tests.
+func (d *DB) WithClock(clock func() time.Time) *DB {
+	other := *d
+	other.clock = clock
+	return &other
+}
+
 // Close ends the connections after the transactions under way.
 func (d *DB) Close() error { return d.engine.close() }
 
@@ -133,12 +152,13 @@ func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
+	sc.clock = d.clock
 	wakes, err := d.engine.tx(ctx, sc, fn)
 	if err != nil {
 		return err
 	}
 	for _, name := range wakes {
-		d.wake(name)
+		d.wakes.wake(name)
 	}
 	return nil
 }
@@ -149,23 +169,24 @@ func (d *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
+	sc.clock = d.clock
 	return d.engine.read(ctx, sc, fn)
 }
 
 // Woken returns a channel that gets a value soon after a transaction that called
 // Tx.Wake(name) was committed by this process. Wakes that nobody has taken yet are merged.
 func (d *DB) Woken(name string) <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.wakes.mu.Lock()
+	defer d.wakes.mu.Unlock()
 	c := make(chan struct{}, 1)
-	d.woken[name] = append(d.woken[name], c)
+	d.wakes.byName[name] = append(d.wakes.byName[name], c)
 	return c
 }
 
-func (d *DB) wake(name string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, c := range d.woken[name] {
+func (w *wakes) wake(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.byName[name] {
 		select {
 		case c <- struct{}{}:
 		default:

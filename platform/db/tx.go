@@ -32,6 +32,9 @@ var errSpoiled = errors.New("db: an earlier statement of this transaction failed
 // Tenant is the tenant of the transaction: the first value of every WHERE. Empty under System.
 func (tx *Tx) Tenant() id.ID { return tx.scope.tenant }
 
+// Now is the injected clock's time, cut to the microseconds that are stored.
+func (tx *Tx) Now() Time { return NewTime(tx.scope.clock()) }
+
 // ForUpdate is " FOR UPDATE" where rows must be locked, and empty where there is only one
 // writer anyway.
 func (tx *Tx) ForUpdate() string {
