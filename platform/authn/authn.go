@@ -80,7 +80,8 @@ func (v *Verifier) Guard(scopes ...string) kit.Guard {
 	return v.guard(func(p Principal) error { return p.needScopes(scopes) })
 }
 
-// Role lets in staff that has one of the roles at the tenant of the path, and the operator.
+// Role lets in staff that has one of the roles at the tenant of the path, and services. The
+// operator runs the installation and does not read what citizens wrote to a municipality.
 func (v *Verifier) Role(roles ...string) kit.Guard {
 	return v.guard(func(p Principal) error { return p.NeedRole(roles...) })
 }
@@ -118,10 +119,10 @@ func (p Principal) needScopes(scopes []string) error {
 	return nil
 }
 
-// NeedRole returns nil for staff with one of the roles and for the operator.
+// NeedRole returns nil for staff with one of the roles and for services.
 // Error: role_missing.
 func (p Principal) NeedRole(roles ...string) error {
-	if p.IsOperator() || (p.Kind == Staff && slices.ContainsFunc(roles, p.HasRole)) {
+	if p.Kind == Service || (p.Kind == Staff && slices.ContainsFunc(roles, p.HasRole)) {
 		return nil
 	}
 	return fault.Forbidden("role_missing", "this needs one of the roles %s at this municipality", strings.Join(roles, ", "))

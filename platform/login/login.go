@@ -128,7 +128,7 @@ func (l *Login) Require(level int) func(http.Handler) http.Handler {
 	})
 }
 
-// Staff lets in staff with one of the roles at the tenant of the path, and the operator's.
+// Staff lets in staff with one of the roles at the tenant of the path.
 func (l *Login) Staff(roles ...string) func(http.Handler) http.Handler {
 	return l.require(0, func(s Session) error { return s.Principal.NeedRole(roles...) })
 }
