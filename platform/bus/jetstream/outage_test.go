@@ -68,7 +68,7 @@ func TestSubscriber_Reconnects(t *testing.T) {
 	}
 	log.expect(t, interrupted)
 	eventually(t, "connection lost", nc.IsReconnecting)
-	go ending.Close() //nolint:errcheck // always nil, and again at the end of the test
+	go ending.Close()      //nolint:errcheck // always nil, and again at the end of the test
 	for m := range ended { // it ends although the broker is away
 		m.Ack()
 	}

@@ -59,9 +59,8 @@ type Item struct {
 
 // PublishBatch sends the messages in their order without waiting for each, at most
 // Config.Outstanding on the way, and returns one result for each, nil if the stream has it.
-// A failed one does not stop the others: the caller sends it again, and may send the later
-// ones of its key again too, which does no harm. When ctx ends, what has no answer yet has
-// failed, although the stream may have it.
+// A failed one does not stop the others: the caller sends it again, and it comes after them
+// then. When ctx ends, what has no answer yet has failed, although the stream may have it.
 func (p *Publisher) PublishBatch(ctx context.Context, batch []Item) []error {
 	errs := make([]error, len(batch))
 	futures := make([]natsjs.PubAckFuture, len(batch))
@@ -89,7 +88,7 @@ func (p *Publisher) PublishBatch(ctx context.Context, batch []Item) []error {
 		if out, errs[i] = p.encode(item.Topic, item.Message); errs[i] != nil {
 			continue
 		}
-		// No retries here: they would overtake nobody but be overtaken.
+		// No retries here: the next messages would overtake them.
 		futures[i], errs[i] = p.t.js.PublishMsgAsync(out, natsjs.WithRetryAttempts(0))
 	}
 	for i := max(0, len(batch)-window); i < len(batch); i++ {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -219,7 +220,25 @@ func (s *Server) Close() error {
 	}
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
-	return errors.Join(append(errs, s.lock.Close())...)
+	return errors.Join(append(errs, flush(filepath.Dir(s.lock.Name())), s.lock.Close())...)
+}
+
+// flush brings all files below dir to the disk; the server has only written them.
+func flush(dir string) error {
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(path) //nolint:gosec // G122: the folder is ours alone, mode 0700
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
+	if err != nil {
+		return fmt.Errorf("flush the broker's files: %w", err)
+	}
+	return nil
 }
 
 // natsLog gives the server's log lines to slog, from warnings up.

@@ -2,6 +2,7 @@ package jetstream_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -82,5 +83,26 @@ func TestStream_FullRefuses(t *testing.T) {
 	}
 	if info := streamInfo(t, b); info.State.FirstSeq != 1 || info.State.Msgs != n-1 {
 		t.Errorf("stream has %d messages from %d on, want all %d from 1 on", info.State.Msgs, info.State.FirstSeq, n-1)
+	}
+}
+
+// TestStream_KeepsTheLastOfASubject: with MaxMsgsPerSubject, the oldest makes room.
+func TestStream_KeepsTheLastOfASubject(t *testing.T) {
+	t.Parallel()
+	tr := newBroker(t).transport(t, jetstream.Config{Streams: []jetstream.Stream{
+		{Name: "test", Subjects: []string{"test.>"}, MaxMsgsPerSubject: 1},
+	}})
+	for n, tenant := range strings.Fields("a b a b c a") {
+		publish(t, tr, "test.v1", newMessage(tenant, "", n))
+	}
+	c := subscribe(t, t.Context(), tr.Subscriber("group"), "test.v1")
+	got := map[string]string{}
+	for range 3 {
+		m := receive(t, c, "a snapshot")
+		got[m.Metadata[jetstream.MetadataTenant]] = string(m.Payload)
+		m.Ack()
+	}
+	if want := map[string]string{"a": "5", "b": "3", "c": "4"}; !maps.Equal(got, want) {
+		t.Errorf("a new group got the snapshots %v, want %v", got, want)
 	}
 }
