@@ -147,7 +147,7 @@ func (p *Process) openBroker(ctx context.Context) error {
 		return err
 	}
 	p.bus, err = jetstream.New(ctx, conn, jetstream.Config{
-		Streams: bus.Streams(), OwnConn: true, Log: p.log,
+		Streams: bus.Streams(), OwnConn: true, Exclusive: true, Log: p.log,
 		Malformed: func(m jetstream.Malformed) {
 			p.log.Error("event skipped: it cannot be read", "stream", m.Stream, "sequence", m.Sequence, "reason", m.Reason)
 		},

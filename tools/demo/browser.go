@@ -23,6 +23,7 @@ import (
 type browser struct {
 	client *http.Client
 	page   *page
+	walked int // pages that walk has passed
 }
 
 // page is what is shown.
