@@ -1,0 +1,42 @@
+// Package payment takes payments for municipalities: a claim comes in, the payer is led to a
+// provider, the money is booked once, and who asked is told.
+//
+// It owns transactions (claims, from INITIAL to PAYED, FAILED, CANCELED or EXPIRED), attempts
+// (tries to pay one at a provider), history (what happened to each) and numbers (the ranges of
+// Kassenzeichen). Adapters have tables of their own with their name as prefix.
+//
+// # Events
+//
+// Out: payment.transaction.created, payed, failed, canceled, expired (v1), each written in the
+// transaction that changes the state. In: none but those of the tenant directory.
+//
+// # Promises
+//
+//   - A transaction that was acknowledged is stored, numbered and told; asking for it twice
+//     makes one. No provider has to be there for that.
+//   - A final state never changes. An expired transaction is told as FAILED with the reason
+//     "expired", for XBezahldienste has no word for it: the service ended it, not the payer.
+//   - Nobody pays twice: a transaction has at most one open attempt (the database sees to it),
+//     the attempt is stored before the provider hears of it and is the provider's idempotency
+//     key, and another method is offered only after the session before was closed there.
+//   - Nothing that was paid is lost: notifications, the returning browser and the sweep all
+//     make us read the session again, and a transaction expires only after its provider said
+//     that no money can come in any more. Money that comes in for an ended transaction all the
+//     same is kept as an attempt in state surplus, with an entry in the history.
+//   - The browser goes back to the client's redirectUrl and carries no result. The address of
+//     a pay page cannot be guessed and shows one transaction; opening it again does no harm.
+//   - Kassenzeichen are unique within a municipality and counted up in its range; a request
+//     that fails may leave a gap.
+//
+// # Never
+//
+// It never sees card numbers or accounts, keeps no payer's data but the request as the client
+// sent it (given back by the standard's GET), puts none of it into events or logs, and makes
+// no network call inside a database transaction.
+//
+// # Parts
+//
+// xbezahldienste speaks the federal standard on top; sandbox is a provider behind the
+// interface Gateway. main hands both in. Originators are not yet bound to clients: a client
+// that a municipality switched on may read all of its transactions whose ids it knows.
+package payment

@@ -1,0 +1,141 @@
+package payment
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"basisdienste/platform/db"
+	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
+	"basisdienste/platform/money"
+	"basisdienste/platform/page"
+)
+
+// TransactionView is a transaction in our own API.
+type TransactionView struct {
+	ID            id.ID        `json:"id"`
+	OriginatorID  string       `json:"originator_id"`
+	EndPointID    string       `json:"end_point_id"`
+	RequestID     string       `json:"request_id"`
+	Amount        money.Amount `json:"amount"`
+	Currency      string       `json:"currency"`
+	Purpose       string       `json:"purpose,omitempty"`
+	Description   string       `json:"description,omitempty"`
+	Kassenzeichen string       `json:"kassenzeichen"`
+	State         State        `json:"state"`
+	Status        State        `json:"status"` // in the words of XBezahldienste
+	Reason        string       `json:"reason,omitempty"`
+	Method        Method       `json:"method,omitempty"`
+	MethodDetail  string       `json:"method_detail,omitempty"`
+	CreatedAt     db.Time      `json:"created_at"`
+	ExpiresAt     db.Time      `json:"expires_at"`
+	EndedAt       *db.Time     `json:"ended_at,omitempty"`
+	PayURL        string       `json:"pay_url,omitempty"`
+	Items         []Item       `json:"items,omitempty"`
+}
+
+func (s *Service) view(t *Transaction) TransactionView {
+	return TransactionView{
+		ID: t.ID, OriginatorID: t.OriginatorID, EndPointID: t.EndPointID, RequestID: t.RequestID,
+		Amount: t.Amount, Currency: t.Currency, Purpose: t.Purpose, Description: t.Description,
+		Kassenzeichen: t.Kassenzeichen, State: t.State, Status: t.State.Told(), Reason: t.Reason,
+		Method: t.Method, MethodDetail: t.MethodDetail, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, EndedAt: t.EndedAt,
+	}
+}
+
+// ListRequest asks for transactions.
+type ListRequest struct {
+	Filter
+	Cursor string
+}
+
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// FromHTTP reads the query. Errors: invalid_limit, invalid_state, invalid_time.
+func (q *ListRequest) FromHTTP(r *http.Request) (err error) {
+	v := r.URL.Query()
+	q.State, q.Kassenzeichen, q.RequestID, q.Cursor = State(v.Get("state")), v.Get("kassenzeichen"), v.Get("request_id"), v.Get("cursor")
+	if q.State != "" && !slices.Contains([]State{Initial, Payed, Failed, Canceled, Expired}, q.State) {
+		return fault.Invalid("invalid_state", "state is INITIAL, PAYED, FAILED, CANCELED or EXPIRED").
+			With(fault.Field{Name: "state", Code: "invalid_state", Detail: "unknown state"})
+	}
+	for name, dst := range map[string]*time.Time{"from": &q.From, "to": &q.Until} {
+		if text := v.Get(name); text != "" {
+			if *dst, err = time.Parse(time.RFC3339, text); err != nil {
+				return fault.Invalid("invalid_time", "%s is a time such as 2026-11-23T00:00:00Z", name).
+					With(fault.Field{Name: name, Code: "invalid_time", Detail: "use RFC 3339"}).Because(err)
+			}
+		}
+	}
+	q.Limit, err = page.Limit(v.Get("limit"), defaultLimit, maxLimit)
+	return err
+}
+
+func (s *Service) list(ctx context.Context, q ListRequest) (page.List[TransactionView], error) {
+	answer := page.List[TransactionView]{Items: []TransactionView{}}
+	if err := s.cursors.Decode(q.Cursor, &q.Before); err != nil {
+		return answer, err
+	}
+	limit := q.Limit
+	q.Limit++
+	found, err := s.List(ctx, q.Filter)
+	if err != nil {
+		return answer, err
+	}
+	if len(found) > limit {
+		found = found[:limit]
+		if answer.Next, err = s.cursors.Encode(found[limit-1].ID); err != nil {
+			return answer, err
+		}
+	}
+	for i := range found {
+		answer.Items = append(answer.Items, s.view(&found[i]))
+	}
+	return answer, nil
+}
+
+// GetRequest names a transaction.
+type GetRequest struct{ ID id.ID }
+
+// FromHTTP reads the path. Error: unknown_transaction.
+func (q *GetRequest) FromHTTP(r *http.Request) (err error) {
+	if q.ID, err = id.Parse(r.PathValue("transaction")); err != nil {
+		return errUnknown()
+	}
+	return nil
+}
+
+func (s *Service) get(ctx context.Context, q GetRequest) (TransactionView, error) {
+	t, err := s.Get(ctx, q.ID)
+	if err != nil {
+		return TransactionView{}, err
+	}
+	v := s.view(&t)
+	v.Items = t.Items.V
+	v.PayURL = s.PayURL(ctx, t.ID)
+	return v, nil
+}
+
+// HistoryView is one entry of a transaction's history in our own API.
+type HistoryView struct {
+	What    string  `json:"what"`
+	State   State   `json:"state"`
+	Reason  string  `json:"reason,omitempty"`
+	Attempt id.ID   `json:"attempt_id,omitempty"`
+	Actor   string  `json:"actor,omitempty"`
+	At      db.Time `json:"at"`
+}
+
+func (s *Service) events(ctx context.Context, q GetRequest) (page.List[HistoryView], error) {
+	answer := page.List[HistoryView]{Items: []HistoryView{}}
+	list, err := s.History(ctx, q.ID)
+	for _, h := range list {
+		answer.Items = append(answer.Items, HistoryView{h.What, h.State, h.Reason, h.Attempt, h.Actor, h.At})
+	}
+	return answer, err
+}

@@ -1,0 +1,37 @@
+package payment
+
+import (
+	"context"
+	"fmt"
+
+	"basisdienste/contracts/gen/events"
+	"basisdienste/platform/db"
+	"basisdienste/platform/outbox"
+)
+
+// tell publishes the state that the transaction has come to, in the transaction that stores
+// it. The service hears no events of others but those that feed the tenant directory.
+func tell(ctx context.Context, tx *db.Tx, t *Transaction) error {
+	at := t.CreatedAt.Time
+	if t.EndedAt != nil {
+		at = t.EndedAt.Time
+	}
+	e := events.TransactionCreated{
+		TransactionID: t.ID.String(), RequestID: t.RequestID, OriginatorID: t.OriginatorID, EndPointID: t.EndPointID,
+		Amount: int64(t.Amount), Currency: t.Currency, Method: string(t.Method), MethodDetail: t.MethodDetail,
+		Kassenzeichen: t.Kassenzeichen, Status: string(t.State.Told()), ReasonCode: t.Reason, At: at,
+	}
+	switch t.State {
+	case Initial:
+		return outbox.Put(ctx, tx, e)
+	case Payed:
+		return outbox.Put(ctx, tx, events.TransactionPayed(e))
+	case Failed:
+		return outbox.Put(ctx, tx, events.TransactionFailed(e))
+	case Canceled:
+		return outbox.Put(ctx, tx, events.TransactionCanceled(e))
+	case Expired:
+		return outbox.Put(ctx, tx, events.TransactionExpired(e))
+	}
+	return fmt.Errorf("no event for state %q", t.State)
+}

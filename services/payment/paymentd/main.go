@@ -1,0 +1,10 @@
+// Command paymentd is the payment service as a process of its own.
+package main
+
+import (
+	"basisdienste/platform/run"
+	"basisdienste/services/payment"
+	"basisdienste/services/payment/xbezahldienste"
+)
+
+func main() { run.Main("paymentd", payment.New(xbezahldienste.Part())) }

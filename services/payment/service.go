@@ -1,0 +1,217 @@
+package payment
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"basisdienste/platform/db"
+	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
+	"basisdienste/platform/idem"
+	"basisdienste/platform/page"
+	"basisdienste/platform/tenantdir"
+)
+
+// Service is the use cases. It is safe for concurrent use.
+type Service struct {
+	db       *db.DB
+	dir      *tenantdir.Dir
+	links    links
+	cursors  page.Signer
+	gateways map[string]Gateway
+	cfg      Config
+	clock    func() time.Time
+	log      *slog.Logger
+}
+
+// created is the answer that a repeated request gets again.
+type created struct {
+	ID            id.ID  `json:"id"`
+	Kassenzeichen string `json:"kassenzeichen"`
+}
+
+// Create promises a payable transaction for the claim: stored, numbered and told, in one
+// database transaction. No provider is asked, so none can be away.
+//
+// One claim is made once: a second request with the same originator, municipality and
+// request id is refused, unless it is the same to the byte, carries an Idempotency-Key and
+// comes within 24 hours; then it gets the first answer again.
+// Errors: tenant_suspended, tenant_closing, unknown_originator, no_method_for_amount,
+// payment_exists, kassenzeichen_exhausted, and those of Order.Check and package idem.
+func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
+	e, ok := tenantdir.From(ctx)
+	if !ok {
+		return Transaction{}, errors.New("create: no tenant")
+	}
+	if err := e.Open(); err != nil {
+		return Transaction{}, err
+	}
+	settings, err := settingsOf(e)
+	if err != nil {
+		return Transaction{}, err
+	}
+	if err := errors.Join(settings.knows(o.OriginatorID), o.Check(), settings.takes(o.Amount)); err != nil {
+		return Transaction{}, err
+	}
+	numbers, err := settings.Kassenzeichen.compile(Authority(o.EndPointID))
+	if err != nil {
+		return Transaction{}, err
+	}
+	t := newTransaction(o)
+	first, err := idem.Tx(ctx, s.db, func(tx *db.Tx) (created, error) {
+		now := tx.Now()
+		n, err := nextNumber(ctx, tx, numbers.counter(now.Time), numbers.first)
+		if err != nil {
+			return created{}, err
+		}
+		if t.Kassenzeichen, err = numbers.write(n, now.Time); err != nil {
+			return created{}, err
+		}
+		t.CreatedAt, t.ExpiresAt = now, db.NewTime(now.Add(time.Duration(settings.ExpireHours)*time.Hour))
+		isNew, err := insertTransaction(ctx, tx, &t)
+		if err != nil {
+			return created{}, err
+		}
+		if !isNew {
+			return repeated(ctx, tx, &t)
+		}
+		if err := note(ctx, tx, &t, "created", "", ""); err != nil {
+			return created{}, err
+		}
+		return created{t.ID, t.Kassenzeichen}, tell(ctx, tx, &t)
+	})
+	t.ID, t.Kassenzeichen = first.ID, first.Kassenzeichen
+	return t, err
+}
+
+func newTransaction(o Order) Transaction {
+	sum := sha256.Sum256(o.Document)
+	return Transaction{
+		ID: id.New(), OriginatorID: o.OriginatorID, EndPointID: o.EndPointID, RequestID: o.RequestID, ClientID: o.ClientID,
+		Amount: o.Amount, Currency: o.Currency, Purpose: o.Purpose, Description: o.Description, RedirectURL: o.RedirectURL,
+		Items: db.JSON[[]Item]{V: o.Items}, Document: string(o.Document), ContentHash: hex.EncodeToString(sum[:]), State: Initial,
+	}
+}
+
+// repeated answers a request whose transaction exists.
+func repeated(ctx context.Context, tx *db.Tx, t *Transaction) (created, error) {
+	was, err := transactionOfRequest(ctx, tx, t.OriginatorID, t.EndPointID, t.RequestID)
+	switch {
+	case err != nil:
+		return created{}, err
+	case idem.Key(ctx) == "" || was.ContentHash != t.ContentHash || t.CreatedAt.Sub(was.CreatedAt.Time) > idem.Keep:
+		return created{}, fault.Conflict("payment_exists",
+			"a payment with this requestId exists, send the same request with an Idempotency-Key within 24 hours to get its answer again")
+	}
+	return created{was.ID, was.Kassenzeichen}, nil
+}
+
+// Find returns the originator's transaction at the municipality. Error: unknown_transaction.
+func (s *Service) Find(ctx context.Context, originator, endPoint, transactionID string) (t Transaction, err error) {
+	txID, err := id.Parse(transactionID)
+	if err != nil {
+		return t, errUnknown()
+	}
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		t, err = transaction(ctx, tx, txID)
+		return err
+	})
+	if err == nil && (t.OriginatorID != originator || Authority(t.EndPointID) != Authority(endPoint)) {
+		return Transaction{}, errUnknown()
+	}
+	return t, err
+}
+
+// PayURL is the address of the transaction's pay page, which needs no login; afterwards it
+// shows the result. The transaction is one of ctx's tenant.
+func (s *Service) PayURL(ctx context.Context, txID id.ID) string {
+	e, _ := tenantdir.From(ctx)
+	return s.links.url(e.ID, txID)
+}
+
+// Methods lists what payers at the tenant can use now, and what does not work. A method may
+// stand in both, when one way to use it works and another does not.
+func (s *Service) Methods(ctx context.Context, originator string) (up, down []Method, err error) {
+	settings, err := s.settings(ctx, originator)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := s.clock()
+	for _, o := range settings.Methods {
+		if settings.works(o, now) {
+			up = appendOnce(up, o.Method)
+		} else {
+			down = appendOnce(down, o.Method)
+		}
+	}
+	return up, down, nil
+}
+
+func appendOnce(list []Method, m Method) []Method {
+	if slices.Contains(list, m) {
+		return list
+	}
+	return append(list, m)
+}
+
+// Maintenance lists the announced windows that are not over.
+func (s *Service) Maintenance(ctx context.Context, originator string) ([]Window, error) {
+	settings, err := s.settings(ctx, originator)
+	if err != nil {
+		return nil, err
+	}
+	now, list := s.clock(), []Window{}
+	for _, w := range settings.Maintenance {
+		if w.Until == nil || now.Before(*w.Until) {
+			list = append(list, w)
+		}
+	}
+	return list, nil
+}
+
+func (s *Service) settings(ctx context.Context, originator string) (Settings, error) {
+	e, ok := tenantdir.From(ctx)
+	if !ok {
+		return Settings{}, errors.New("settings: no tenant")
+	}
+	settings, err := settingsOf(e)
+	if err != nil {
+		return settings, err
+	}
+	return settings, settings.knows(originator)
+}
+
+// Get returns a transaction of the tenant. Error: unknown_transaction.
+func (s *Service) Get(ctx context.Context, txID id.ID) (t Transaction, err error) {
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		t, err = transaction(ctx, tx, txID)
+		return err
+	})
+	return t, err
+}
+
+// List returns the tenant's transactions that pass the filter, the newest first.
+func (s *Service) List(ctx context.Context, f Filter) (list []Transaction, err error) {
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		list, err = transactions(ctx, tx, f)
+		return err
+	})
+	return list, err
+}
+
+// History lists what happened to a transaction, the first first. Error: unknown_transaction.
+func (s *Service) History(ctx context.Context, txID id.ID) (list []HistoryEntry, err error) {
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		if _, err := transaction(ctx, tx, txID); err != nil {
+			return err
+		}
+		list, err = history(ctx, tx, txID)
+		return err
+	})
+	return list, err
+}

@@ -1,0 +1,17 @@
+package payment
+
+import (
+	"basisdienste/platform/authn"
+	"basisdienste/platform/kit"
+)
+
+// ScopeRead is what a program needs to read transactions by our own API.
+const ScopeRead = "payment:read"
+
+// routes of our own API, beside the standard.
+func (s *Service) routes(m *kit.Mux, v *authn.Verifier) {
+	read := v.ScopeOrRole(ScopeRead, authn.RoleClerk, authn.RoleTenantAdmin)
+	kit.Route(m, "GET /t/{tenant}/payment/v1/transactions", read, s.list)
+	kit.Route(m, "GET /t/{tenant}/payment/v1/transactions/{transaction}", read, s.get)
+	kit.Route(m, "GET /t/{tenant}/payment/v1/transactions/{transaction}/events", read, s.events)
+}

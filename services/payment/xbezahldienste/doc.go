@@ -1,0 +1,29 @@
+// Package xbezahldienste speaks XBezahldienste 1.2.0 (FITKO), the federal interface between
+// online services and payment services, on top of package payment.
+//
+// One base URL serves all municipalities: endPointId is the ARS or AGS of any municipality
+// that a tenant administers, originatorId the online service. The whole contract is in
+// contracts/openapi/payment-xbezahldienste.yaml.
+//
+// Where the standard leaves something open, this is what we do:
+//
+//   - Who asks shows an OAuth2 access token with scope post or read. A missing or wrong token
+//     is 403 FORBIDDEN, for the standard knows no 401.
+//   - All errors are SystemResponse documents that satisfy the schema, patterns included:
+//     detail has no quotes, slashes or colons. Our stable error code is the last part of type.
+//     An item is named by dots: items.0.id.
+//   - Statuses are those that the standard lists (400, 403, 404, 503) and 500. What elsewhere
+//     is 409, 413, 415 or 429 becomes 400 if the request has to change and 503 with
+//     Retry-After if it has to wait. GET of an unknown transaction is 404 UNSPECIFIED.
+//   - Amounts are exact decimals with two places at most, in any JSON notation. The sums must
+//     agree to the cent: no tolerance.
+//   - null is not a way to leave a field out: the schema has no nullable field, and we give
+//     the request back as it came.
+//   - PAYMENT_EXISTS holds for originator, municipality and requestId, also if once the ARS
+//     and once the AGS was used. With an Idempotency-Key the same bytes get the first answer
+//     again for 24 hours.
+//   - transactionRedirectUrl is there in every state; after the end it shows the result.
+//   - An expired transaction is FAILED with statusDetail expired.
+//
+// Requests of 1.1.0 with the legacy requestor are taken, and answered in the same shape.
+package xbezahldienste
