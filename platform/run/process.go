@@ -217,7 +217,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 
 func (p *Process) openDatabase(ctx context.Context, app App) (*db.DB, error) {
 	s := p.settings.Database
-	cfg := db.Config{URL: s.URL, OwnerURL: s.OwnerURL, Schema: app.Name, Conns: s.Conns, Log: p.log, Clock: p.clock}
+	cfg := db.Config{URL: s.URL, OwnerURL: s.OwnerURL, Schema: s.Prefix + app.Name, Conns: s.Conns, Log: p.log, Clock: p.clock}
 	if cfg.URL == "" {
 		cfg.URL = "sqlite:" + filepath.Join(p.settings.DataDir, app.Name+".db")
 	}

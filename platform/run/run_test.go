@@ -107,7 +107,16 @@ DROP TABLE notes;
 
 func TestProcess_RequestToEvent(t *testing.T) {
 	t.Parallel()
-	env := runtest.Start(t, []run.App{app()})
+	for name, options := range map[string][]runtest.Option{"sqlite": nil, "postgres": {runtest.Postgres()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			requestToEvent(t, runtest.Start(t, []run.App{app()}, options...))
+		})
+	}
+}
+
+func requestToEvent(t *testing.T, env *runtest.Env) {
+	t.Helper()
 	erfurt, jena := env.Tenant("erfurt", "160510000000"), env.Tenant("jena", "160530000000")
 	scopes := []string{"payment:read", "payment:write"}
 	token := env.Token(authn.Principal{Kind: authn.Client, ClientID: "c", TenantID: erfurt.ID, Scopes: scopes})

@@ -62,6 +62,7 @@ type LogSettings struct {
 type DatabaseSettings struct {
 	URL      string `config:"url,secret"`
 	OwnerURL string `config:"owner_url,secret"`
+	Prefix   string `config:"schema_prefix"` // each service's schema is named prefix + service
 	Conns    int    `config:"connections"`
 }
 

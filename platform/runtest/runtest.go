@@ -24,6 +24,7 @@ import (
 	"basisdienste/platform/authn"
 	"basisdienste/platform/config"
 	"basisdienste/platform/db"
+	"basisdienste/platform/dbtest"
 	"basisdienste/platform/id"
 	"basisdienste/platform/outbox"
 	"basisdienste/platform/run"
@@ -51,6 +52,7 @@ type options struct {
 	dir        string
 	clock      func() time.Time
 	noIssuer   bool
+	postgres   bool
 }
 
 // Neighbour serves as the service of that name.
@@ -63,6 +65,9 @@ func Set(key string, value any) Option { return func(o *options) { o.config[key]
 
 // Dir runs on that data folder, for tests that start again on the same data.
 func Dir(dir string) Option { return func(o *options) { o.dir = dir } }
+
+// Postgres keeps the tables in PostgreSQL, in schemas of the test's own.
+func Postgres() Option { return func(o *options) { o.postgres = true } }
 
 // Clock is the process's time.
 func Clock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
@@ -85,6 +90,10 @@ func Start(t testing.TB, apps []run.App, opts ...Option) *Env {
 	}}
 	s := run.Defaults()
 	s.DataDir, s.Listen, s.Log.Access, s.AddressLimit, s.Clock = o.dir, "127.0.0.1:0", false, 1_000_000, o.clock
+	if o.postgres {
+		d := dbtest.PostgresConfig(t)
+		s.Database = run.DatabaseSettings{URL: d.URL, OwnerURL: d.OwnerURL, Prefix: d.Schema + "_", Conns: 4}
+	}
 	s.Provided = map[string]http.Handler{}
 	maps.Copy(s.Provided, o.neighbours)
 	if !o.noIssuer {
