@@ -95,7 +95,7 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 	for name, h := range s.Provided {
 		p.services.local.Add(name, h)
 	}
-	p.limiter = limit.New(limit.Config{Clock: p.clock})
+	p.limiter = limit.New(limit.Config{Clock: p.clock, Override: limitOf})
 	if err := p.openBroker(ctx); err != nil {
 		return nil, err
 	}
@@ -133,6 +133,23 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
+}
+
+// limitOf reads the tenant's own limit for an operation, as the operator set it:
+// {"rate": 600, "burst": 50}, the rate in requests per minute.
+func limitOf(ctx context.Context, tenantID id.ID, operation string) (limit.Quota, bool) {
+	e, ok := tenantdir.From(ctx)
+	if !ok || e.ID != tenantID || len(e.Limits[operation]) == 0 {
+		return limit.Quota{}, false
+	}
+	var own struct {
+		Rate  int `json:"rate"`
+		Burst int `json:"burst"`
+	}
+	if err := json.Unmarshal(e.Limits[operation], &own); err != nil || own.Rate <= 0 {
+		return limit.Quota{}, false // tenants checks limits before it tells them
+	}
+	return limit.Quota{PerMinute: own.Rate, Burst: own.Burst}, true
 }
 
 func (p *Process) openBroker(ctx context.Context) error {
