@@ -13,7 +13,8 @@ import (
 	"basisdienste/platform/fault"
 )
 
-// MaxBody bounds a JSON body, in bytes.
+// MaxBody bounds a JSON body, in bytes, unless the request type says otherwise by a method
+// MaxBody() int64.
 const MaxBody = 1 << 20
 
 func hasBody(method string) bool {
@@ -47,6 +48,12 @@ type NoBody struct{}
 
 func (NoBody) noBody() {}
 
+// OptionalBody is embedded by the request type of a POST, PUT or PATCH whose JSON body may be
+// left out.
+type OptionalBody struct{}
+
+func (OptionalBody) optionalBody() {}
+
 func takesJSON(q any) bool {
 	_, none := q.(interface{ noBody() })
 	return !none
@@ -59,13 +66,20 @@ func readJSON(r *http.Request, q any) ([]byte, error) {
 			return nil, fault.Unsupported("json_expected", "send the body as application/json")
 		}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxBody))
+	most := int64(MaxBody)
+	if b, ok := q.(interface{ MaxBody() int64 }); ok {
+		most = b.MaxBody()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return nil, fault.TooLarge("body_too_large", "a JSON body has at most %d bytes", tooLarge.Limit)
 		}
 		return nil, fault.Invalid("body_unreadable", "the body ended early").Because(err)
+	}
+	if _, optional := q.(interface{ optionalBody() }); optional && len(body) == 0 {
+		return body, nil
 	}
 	return body, Strict(body, q)
 }
