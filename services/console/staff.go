@@ -47,7 +47,7 @@ func (c *console) applications(w http.ResponseWriter, r *http.Request) {
 	if state == "" {
 		state = states[0]
 	}
-	ask := url.Values{"limit": {"50"}, "state": {state}}
+	ask := url.Values{"limit": {"50"}, "state": {state}, "lang": {c.site.Lang(r)}}
 	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
 		ask.Set("cursor", cursor)
 	}
@@ -88,6 +88,15 @@ func (c *console) stateBadge(r *http.Request, state string) web.Badge {
 	return web.Badge{Kind: kind, Text: c.site.T(r, "state."+state)}
 }
 
+// happened says what an entry of the log means; a kind that is new to us stays as it is.
+func (c *console) happened(r *http.Request, kind string) string {
+	key := "log." + kind
+	if _, known := texts[key]; !known {
+		return kind
+	}
+	return c.site.T(r, key)
+}
+
 // applicationDetail is an application as its clerk reads it.
 type applicationDetail struct {
 	applicationView
@@ -97,15 +106,15 @@ type applicationDetail struct {
 			Label string `json:"label"`
 			Value string `json:"value"`
 		} `json:"rows"`
-	} `json:"summary"`
+	} `json:"sections"`
 	Files []struct {
 		ID   string `json:"id"`
 		Name string `json:"name"`
 	} `json:"files"`
 	Events []struct {
-		At    time.Time `json:"at"`
-		Event string    `json:"event"`
-		Note  string    `json:"note"`
+		At   time.Time `json:"at"`
+		Kind string    `json:"kind"`
+		Note string    `json:"note"`
 	} `json:"events"`
 }
 
@@ -126,7 +135,7 @@ func (c *console) reasonForm(r *http.Request) web.Form {
 func (c *console) showApplication(w http.ResponseWriter, r *http.Request, status int, form web.Form) {
 	var a applicationDetail
 	path := formsBase(r) + "/" + url.PathEscape(r.PathValue("id"))
-	if err := c.api.get(r.Context(), "forms", path+"?language="+c.site.Lang(r), &a); err != nil {
+	if err := c.api.get(r.Context(), "forms", path+"?lang="+c.site.Lang(r), &a); err != nil {
 		c.site.ErrorPage(w, r, err)
 		return
 	}
@@ -146,7 +155,7 @@ func (c *console) showApplication(w http.ResponseWriter, r *http.Request, status
 	log := web.Table{Caption: c.site.T(r, "application.log"), Empty: c.site.T(r, "application.log.none"),
 		Head: []string{c.site.T(r, "application.log.at"), c.site.T(r, "application.log.event"), c.site.T(r, "application.log.note")}}
 	for _, e := range a.Events {
-		log.Rows = append(log.Rows, []any{e.At, e.Event, e.Note})
+		log.Rows = append(log.Rows, []any{e.At, c.happened(r, e.Kind), e.Note})
 	}
 	p := c.staffPage(r, a.FormTitle+" "+a.Reference)
 	p.Back, p.Self = staffBase(r), own
