@@ -17,6 +17,8 @@ func layers() map[string]layer {
 		"page":   {0, []string{"fault"}},
 		"tenant": {0, []string{"fault", "id"}},
 
+		"textbrowser": {0, nil}, // programs that use our pages as people do
+
 		"config":  {1, nil},
 		"obs":     {1, []string{"problem"}}, // answers a panic
 		"problem": {1, nil},
@@ -34,6 +36,8 @@ func layers() map[string]layer {
 		"tenantdir":     {2, []string{"outbox", "bus"}},                                          // is fed by events
 		"authn":         {2, []string{"audit", "kit", "discover", "outbox", "bus", "tenantdir"}}, // is a guard of kit; finds keys; grants are fed by events
 		"web":           {2, []string{"kit", "authn"}},                                           // pages are routes; who is logged in
+
+		"login": {2, []string{"authn", "discover", "kit", "web"}}, // pages for who is logged in
 
 		"run": {3, nil},
 	}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -76,26 +75,7 @@ func journeyOn(ctx context.Context, o options) error {
 	if err := expectReady(ctx, o.URL); err != nil {
 		return err
 	}
-	j, err := newJourney(d)
-	if err != nil {
-		return err
-	}
-	return j.run(ctx)
-}
-
-func expectReady(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("nothing answers at %s: %w", url, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return errors.Join(fmt.Errorf("%s is not ready: %s", url, resp.Status), resp.Body.Close())
-	}
-	return resp.Body.Close()
+	return newJourney(d).run(ctx)
 }
 
 // start runs basis on the folder and returns how to stop it.

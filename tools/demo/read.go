@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/emersion/go-ical"
 	"github.com/emersion/go-message/mail"
 )
 
@@ -54,14 +55,9 @@ type outboxMail struct {
 	Text    string `json:"text"`
 }
 
-func (m outboxMail) has(what []string) bool {
-	for _, w := range what {
-		if !strings.Contains(m.Subject+"\n"+m.Text, w) {
-			return false
-		}
-	}
-	return true
-}
+func (d description) tenantURL(path string) string { return d.BaseURL + "/t/" + d.Staff.Tenant + path }
+
+const maxAnswer = 4 << 20 // bytes
 
 func (c oauthClient) token(ctx context.Context) (string, error) {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {c.Scope}}
@@ -105,7 +101,7 @@ func send(req *http.Request) (body []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s %s: %s: %.300s", req.Method, req.URL.Path, resp.Status, body)
 	}
@@ -128,6 +124,42 @@ func eventually(ctx context.Context, f func() error) error {
 			return errors.Join(ctx.Err(), err)
 		}
 	}
+}
+
+// appointment is what an invitation says.
+type appointment struct {
+	starts     time.Time
+	conference *url.URL
+}
+
+// appointmentIn reads the one calendar event of a mail, which must have a video link.
+func appointmentIn(raw []byte) (a appointment, err error) {
+	part, err := calendarPart(raw)
+	if err != nil {
+		return a, err
+	}
+	cal, err := ical.NewDecoder(bytes.NewReader(part)).Decode()
+	if err != nil {
+		return a, fmt.Errorf("calendar: %w", err)
+	}
+	events := cal.Events()
+	if len(events) != 1 {
+		return a, fmt.Errorf("calendar has %d events, want 1", len(events))
+	}
+	if a.starts, err = events[0].DateTimeStart(time.UTC); err != nil {
+		return a, fmt.Errorf("calendar: %w", err)
+	}
+	link := events[0].Props.Get("CONFERENCE")
+	if link == nil {
+		return a, errors.New("calendar event has no CONFERENCE")
+	}
+	if a.conference, err = url.Parse(link.Value); err != nil {
+		return a, fmt.Errorf("calendar event's CONFERENCE: %w", err)
+	}
+	if a.conference.Scheme != "https" {
+		return a, errors.New("calendar event's CONFERENCE is no https link")
+	}
+	return a, nil
 }
 
 // calendarPart finds the text/calendar part of a mail.
@@ -162,28 +194,7 @@ func linkIn(text, what string) string {
 	return ""
 }
 
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "?"
-	}
-	return u.Host
-}
-
-// segmentAfter returns the path segment that follows name.
-func segmentAfter(path, name string) string {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		if s == name && i+1 < len(segments) {
-			return segments[i+1]
-		}
-	}
-	return ""
-}
-
 var idShape = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-
-func applicationID(path string) string { return idShape.FindString(path) }
 
 func between(text, from, to string) string {
 	_, rest, _ := strings.Cut(text, from)
