@@ -56,9 +56,10 @@ func (p Principal) HasScope(scope string) bool { return slices.Contains(p.Scopes
 // HasRole reports whether the person has the role.
 func (p Principal) HasRole(role string) bool { return slices.Contains(p.Roles, role) }
 
-// IsOperator reports whether this is the operator's staff or one of our services.
+// IsOperator reports whether this is the operator's staff, a program of the operator with the
+// scope "operator", or one of our services.
 func (p Principal) IsOperator() bool {
-	return p.Kind == Service || (p.TenantID == tenant.Operator && p.HasRole(RoleOperator))
+	return p.Kind == Service || (p.TenantID == tenant.Operator && (p.HasRole(RoleOperator) || p.HasScope("operator")))
 }
 
 type principalKey struct{}
@@ -100,7 +101,7 @@ func (v *Verifier) ScopeOrRole(scope string, roles ...string) kit.Guard {
 // Operator lets in the operator's staff, its clients with the scope "operator", and services.
 func (v *Verifier) Operator() kit.Guard {
 	return v.guard(func(p Principal) error {
-		if p.IsOperator() || (p.TenantID == tenant.Operator && p.HasScope("operator")) {
+		if p.IsOperator() {
 			return nil
 		}
 		return fault.Forbidden("operator_only", "only the operator may do this")
