@@ -54,6 +54,8 @@ func Run(ctx context.Context, name string, args, env []string, out io.Writer, ap
 		return usageError{fmt.Errorf("server.log.level: %w", err)}
 	}
 	log := obs.Logger(os.Stderr, level, obs.Format(s.Log.Format))
+	// Libraries that log on their own are heard when something failed, not at each routine step.
+	slog.SetDefault(slog.New(atLeast{log.Handler(), slog.LevelError}))
 	if f.CheckConfig || f.PrintConfig {
 		return check(ctx, cfg, s, log, out, f.PrintConfig, apps)
 	}
@@ -73,6 +75,22 @@ func Run(ctx context.Context, name string, args, env []string, out io.Writer, ap
 		return errors.Join(err, p.Stop())
 	}
 }
+
+// atLeast passes on what is as severe as level.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+
+func (h atLeast) WithAttrs(a []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(a), h.level}
+}
+
+func (h atLeast) WithGroup(g string) slog.Handler { return atLeast{h.Handler.WithGroup(g), h.level} }
 
 // check opens the services on a throw-away folder, which reads every section.
 func check(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger, out io.Writer, show bool, apps []App) (err error) {
