@@ -4,7 +4,9 @@
 // one place only: the migrations, which are templates. What both engines promise:
 //
 //   - Tx is durable when it returns nil, and nothing of it exists when it returns an error.
-//     A context that is cancelled before the commit means not committed.
+//     A context that is cancelled before the commit means not committed. One case is open on
+//     PostgreSQL: a connection that breaks between COMMIT and its answer is an error, and the
+//     server may have committed. Who repeats the work finds out by its keys.
 //   - The tenant of the context is the tenant of the transaction. PostgreSQL enforces it by
 //     row-level security; SQLite relies on the WHERE clauses, which the same tests check.
 //   - A statement that fails spoils its transaction, whether or not the error was looked at.
@@ -68,7 +70,7 @@ type wakes struct {
 }
 
 type engine interface {
-	tx(ctx context.Context, scope scope, fn func(*Tx) error) (wakes []string, err error)
+	tx(ctx context.Context, scope scope, fn func(*Tx) error) (committed *Tx, err error)
 	read(ctx context.Context, scope scope, fn func(*Tx) error) error
 	migrate(ctx context.Context, cfg Config, sets []Set, down bool) error
 	postgres() bool
@@ -153,11 +155,14 @@ func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 		return err
 	}
 	sc.clock = d.clock
-	wakes, err := d.engine.tx(ctx, sc, fn)
+	tx, err := d.engine.tx(ctx, sc, fn)
 	if err != nil {
 		return err
 	}
-	for _, name := range wakes {
+	for _, f := range tx.hooks {
+		f()
+	}
+	for _, name := range tx.wakes {
 		d.wakes.wake(name)
 	}
 	return nil

@@ -16,7 +16,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 // Set is one owner's migrations: files 00001_name.sql at the root of FS, in goose's format,
@@ -57,7 +56,7 @@ func (e *sqliteEngine) migrate(ctx context.Context, cfg Config, sets []Set, down
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	return runSets(ctx, goose.DialectSQLite3, e.pool, nil, sets, down)
+	return runSets(ctx, goose.DialectSQLite3, e.pool, sets, down)
 }
 
 func (e *pgEngine) migrate(ctx context.Context, cfg Config, sets []Set, down bool) (err error) {
@@ -69,6 +68,7 @@ func (e *pgEngine) migrate(ctx context.Context, cfg Config, sets []Set, down boo
 		return err
 	}
 	defer func() { err = errors.Join(err, owner.Close()) }()
+	owner.SetMaxOpenConns(2) // one for the lock
 	var role string
 	if err := e.pool.GetContext(ctx, &role, "SELECT current_user"); err != nil {
 		return err
@@ -77,11 +77,12 @@ func (e *pgEngine) migrate(ctx context.Context, cfg Config, sets []Set, down boo
 	if _, err := owner.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil && !IsUnique(err) {
 		return fmt.Errorf("create schema %s: %w", cfg.Schema, err)
 	}
-	locker, err := lock.NewPostgresSessionLocker()
+	unlock, err := lockSchema(ctx, owner, cfg.Schema)
 	if err != nil {
 		return err
 	}
-	if err := runSets(ctx, goose.DialectPostgres, owner, locker, sets, down); err != nil {
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := runSets(ctx, goose.DialectPostgres, owner, sets, down); err != nil {
 		return err
 	}
 	for _, grant := range []string{
@@ -96,6 +97,24 @@ func (e *pgEngine) migrate(ctx context.Context, cfg Config, sets []Set, down boo
 	return assertRole(ctx, e.pool, cfg.Schema)
 }
 
+// lockSchema waits until no other process migrates the schema. goose's own lock is one for
+// the whole database, so that services wait for each other, and it asks every five seconds.
+func lockSchema(ctx context.Context, owner *sqlx.DB, schema string) (unlock func() error, err error) {
+	conn, err := owner.Connx(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The lock is the session's: it is also gone when the process or the connection is.
+	const lock = `SELECT set_config('lock_timeout', '0', false), pg_advisory_lock(hashtextextended('migrate/' || $1, 0))`
+	if _, err := conn.ExecContext(ctx, lock, schema); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for other migrations of schema %s: %w", schema, err), conn.Close())
+	}
+	return func() error {
+		_, err := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock_all()`)
+		return errors.Join(err, conn.Close())
+	}, nil
+}
+
 // isConcurrentGrant: two processes that grant the same at once; one of them did it.
 func isConcurrentGrant(err error) bool {
 	return strings.Contains(err.Error(), "tuple concurrently updated")
@@ -103,7 +122,7 @@ func isConcurrentGrant(err error) bool {
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-func runSets(ctx context.Context, dialect goose.Dialect, pool *sqlx.DB, locker lock.SessionLocker, sets []Set, down bool) error {
+func runSets(ctx context.Context, dialect goose.Dialect, pool *sqlx.DB, sets []Set, down bool) error {
 	for i := range sets {
 		set := sets[i]
 		if down {
@@ -113,11 +132,8 @@ func runSets(ctx context.Context, dialect goose.Dialect, pool *sqlx.DB, locker l
 		if err != nil {
 			return err
 		}
-		opts := []goose.ProviderOption{goose.WithTableName("migrations_" + set.Name), goose.WithDisableGlobalRegistry(true)}
-		if locker != nil {
-			opts = append(opts, goose.WithSessionLocker(locker))
-		}
-		p, err := goose.NewProvider(dialect, pool.DB, rendered, opts...)
+		p, err := goose.NewProvider(dialect, pool.DB, rendered,
+			goose.WithTableName("migrations_"+set.Name), goose.WithDisableGlobalRegistry(true))
 		if err != nil {
 			return fmt.Errorf("migrations %s: %w", set.Name, err)
 		}

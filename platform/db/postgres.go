@@ -77,17 +77,20 @@ func assertRole(ctx context.Context, pool *sqlx.DB, schema string) error {
 func (e *pgEngine) postgres() bool { return true }
 func (e *pgEngine) close() error   { return e.pool.Close() }
 
+// endTime bounds COMMIT and ROLLBACK.
+const endTime = 10 * time.Second
+
 // maxAttempts of a transaction that lost a deadlock or a serialization conflict.
 const maxAttempts = 5
 
-func (e *pgEngine) tx(ctx context.Context, sc scope, fn func(*Tx) error) (wakes []string, err error) {
+func (e *pgEngine) tx(ctx context.Context, sc scope, fn func(*Tx) error) (done *Tx, err error) {
 	for attempt := 1; ; attempt++ {
-		wakes, err = e.once(ctx, sc, "BEGIN", fn)
+		done, err = e.once(ctx, sc, "BEGIN", fn)
 		var pg *pgconn.PgError
 		if attempt < maxAttempts && errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001") && ctx.Err() == nil {
 			continue
 		}
-		return wakes, err
+		return done, err
 	}
 }
 
@@ -96,7 +99,7 @@ func (e *pgEngine) read(ctx context.Context, sc scope, fn func(*Tx) error) error
 	return err
 }
 
-func (e *pgEngine) once(ctx context.Context, sc scope, begin string, fn func(*Tx) error) (wakes []string, err error) {
+func (e *pgEngine) once(ctx context.Context, sc scope, begin string, fn func(*Tx) error) (done *Tx, err error) {
 	conn, err := e.pool.Connx(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
@@ -115,7 +118,7 @@ func (e *pgEngine) once(ctx context.Context, sc scope, begin string, fn func(*Tx
 	defer func() {
 		if !committed {
 			// The caller's context may have ended; the connection still has to be left clean.
-			rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 			defer cancel()
 			if rerr := simple(rctx, conn, "ROLLBACK", ""); rerr != nil {
 				err = errors.Join(err, fmt.Errorf("roll back: %w", rerr))
@@ -131,11 +134,14 @@ func (e *pgEngine) once(ctx context.Context, sc scope, begin string, fn func(*Tx
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := simple(ctx, conn, "COMMIT", "COMMIT"); err != nil {
+	// Whoever gives up from here on is too late: half a COMMIT would leave it open what is stored.
+	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	defer cancel()
+	if err := simple(cctx, conn, "COMMIT", "COMMIT"); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
 	committed = true
-	return tx.wakes, nil
+	return tx, nil
 }
 
 // literal is the value of app.tenant; an id is checked before it stands in SQL text.

@@ -25,6 +25,7 @@ type sqliteEngine struct {
 	jobs    chan *job
 	stopped chan struct{} // closed when the writer has ended
 	readers chan *liteConn
+	closing chan struct{} // closed when no reader is given out any more
 
 	mu     sync.RWMutex // held to write while closing
 	closed bool
@@ -54,7 +55,7 @@ func openSQLite(ctx context.Context, path string, cfg Config) (*sqliteEngine, er
 	}
 	e := &sqliteEngine{
 		pool: pool, jobs: make(chan *job, maxGroup), stopped: make(chan struct{}),
-		readers: make(chan *liteConn, cfg.Conns),
+		readers: make(chan *liteConn, cfg.Conns), closing: make(chan struct{}),
 	}
 	if e.writer, err = newLiteConn(ctx, pool); err != nil {
 		return nil, errors.Join(err, pool.Close())
@@ -83,6 +84,7 @@ func (e *sqliteEngine) close() error {
 	}
 	e.closed = true
 	close(e.jobs)
+	close(e.closing)
 	e.mu.Unlock()
 	<-e.stopped
 	conns := []*liteConn{e.writer}
@@ -96,7 +98,7 @@ func (e *sqliteEngine) close() error {
 	return errors.Join(append(errs, e.pool.Close())...)
 }
 
-func (e *sqliteEngine) tx(ctx context.Context, sc scope, fn func(*Tx) error) ([]string, error) {
+func (e *sqliteEngine) tx(ctx context.Context, sc scope, fn func(*Tx) error) (*Tx, error) {
 	j := &job{ctx: ctx, scope: sc, fn: fn, done: make(chan struct{})}
 	if err := e.submit(ctx, j); err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func (e *sqliteEngine) tx(ctx context.Context, sc scope, fn func(*Tx) error) ([]
 	if j.err != nil {
 		return nil, j.err
 	}
-	return j.tx.wakes, nil
+	return j.tx, nil
 }
 
 func (e *sqliteEngine) submit(ctx context.Context, j *job) error {
@@ -245,13 +247,14 @@ func (j *job) run(c *liteConn) {
 }
 
 func (e *sqliteEngine) read(ctx context.Context, sc scope, fn func(*Tx) error) error {
-	e.mu.RLock()
-	closed := e.closed
-	e.mu.RUnlock()
-	if closed {
+	select {
+	case <-e.closing:
 		return errClosed
+	default:
 	}
 	select {
+	case <-e.closing:
+		return errClosed
 	case c := <-e.readers:
 		defer func() { e.readers <- c }()
 		if err := c.raw("BEGIN"); err != nil {
@@ -296,7 +299,7 @@ func (c *liteConn) stmt(query string) (*sqlx.Stmt, error) {
 			break
 		}
 	}
-	s, err := c.PreparexContext(context.Background(), query) //nolint:sqlclosecheck // kept, and closed with the connection
+	s, err := c.PreparexContext(context.Background(), query)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ type Tx struct {
 	postgres bool
 	spoiled  error
 	wakes    []string
+	hooks    []func()
 }
 
 // querier is what an engine gives to run one statement.
@@ -57,30 +58,38 @@ func (tx *Tx) Wake(name string) {
 	tx.wakes = append(tx.wakes, name)
 }
 
+// OnCommit runs f after the commit and before DB.Tx returns, in the order of the calls; never
+// after a rollback. A transaction that is run again forgets what the first run asked for.
+// f may use the database, but what it does is not part of the transaction: for caches.
+func (tx *Tx) OnCommit(f func()) { tx.hooks = append(tx.hooks, f) }
+
 // Get reads exactly one row into dest (a struct with db tags, or one value).
-// Errors: ErrNoRows.
+// Errors: ErrNoRows, invalid_text (as Select and Exec).
 func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.note(tx.run(func() error { return tx.q.GetContext(ctx, dest, query, args...) }), query)
+	return tx.note(tx.run(args, func() error { return tx.q.GetContext(ctx, dest, query, args...) }), query)
 }
 
 // Select reads all rows into dest, a pointer to a slice. Bound the number of rows by LIMIT.
 func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.note(tx.run(func() error { return tx.q.SelectContext(ctx, dest, query, args...) }), query)
+	return tx.note(tx.run(args, func() error { return tx.q.SelectContext(ctx, dest, query, args...) }), query)
 }
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	var n int64
-	err := tx.run(func() (err error) {
+	err := tx.run(args, func() (err error) {
 		n, err = tx.q.execContext(ctx, query, args...)
 		return err
 	})
 	return n, tx.note(err, query)
 }
 
-func (tx *Tx) run(f func() error) error {
+func (tx *Tx) run(args []any, f func() error) error {
 	if tx.spoiled != nil {
 		return fmt.Errorf("%w: %w", errSpoiled, tx.spoiled)
+	}
+	if err := checkText(args); err != nil {
+		return err
 	}
 	return f()
 }

@@ -4,7 +4,13 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
 )
 
 // Time is a moment, stored as BIGINT microseconds since 1970 in UTC. In JSON it is RFC 3339.
@@ -24,6 +30,35 @@ func (t *Time) Scan(src any) error {
 		return fmt.Errorf("db.Time: cannot read %T, want microseconds as BIGINT", src)
 	}
 	t.Time = time.UnixMicro(n).UTC()
+	return nil
+}
+
+// checkText refuses text that PostgreSQL cannot hold, on both engines and before it is sent:
+// it came from a client, whose mistake it is. Error: invalid_text.
+func checkText(args []any) error {
+	for _, a := range args {
+		var s string
+		switch v := a.(type) {
+		case string:
+			s = v
+		case id.ID:
+			s = string(v)
+		case nil, int, int64, bool, []byte, driver.Valuer:
+			continue
+		default:
+			r := reflect.ValueOf(a)
+			if r.Kind() == reflect.Pointer && !r.IsNil() {
+				r = r.Elem()
+			}
+			if r.Kind() != reflect.String {
+				continue
+			}
+			s = r.String()
+		}
+		if strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
+			return fault.Invalid("invalid_text", "a text holds the character NUL, or bytes that are not UTF-8; remove them")
+		}
+	}
 	return nil
 }
 

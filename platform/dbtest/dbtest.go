@@ -34,12 +34,12 @@ var schemas atomic.Int64
 // PostgresConfig is what NewPostgres opens, with a fresh schema name.
 func PostgresConfig(t testing.TB) db.Config {
 	t.Helper()
-	socket, err := server()
+	pg, err := server()
 	if err != nil {
 		t.Fatalf("dbtest: PostgreSQL: %v", err)
 	}
 	dsn := func(role string) string {
-		return fmt.Sprintf("postgres://%s@/basis?host=%s", role, url.QueryEscape(socket))
+		return fmt.Sprintf("postgres://%s@/basis?host=%s", role, url.QueryEscape(pg.socket))
 	}
 	return db.Config{
 		URL: dsn("basis_app"), OwnerURL: dsn("basis_owner"),

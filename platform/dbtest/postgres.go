@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -20,21 +21,26 @@ import (
 // the watchdog reads a pipe that only this process holds open.
 var server = sync.OnceValues(startServer)
 
-func startServer() (socket string, err error) {
+type running struct {
+	socket string
+	hold   io.Closer // the watchdog's pipe, open until the process ends
+}
+
+func startServer() (*running, error) {
 	bin, err := serverPrograms()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "basis-pg-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	attr, err := unprivileged(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	run := func(name string, args ...string) error {
-		cmd := exec.Command(filepath.Join(bin, name), args...) //nolint:gosec,noctx // the server outlives each test; the programs were found by us
+		cmd := exec.Command(filepath.Join(bin, name), args...) //nolint:noctx // the server outlives each test; the programs were found by us
 		cmd.Dir, cmd.SysProcAttr = dir, attr
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", name, err, out)
@@ -43,41 +49,37 @@ func startServer() (socket string, err error) {
 	}
 	data := filepath.Join(dir, "data")
 	if err := run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
-		return "", err
+		return nil, err
 	}
 	// fsync is off: these tests never cut the power.
 	const watch = `"$1/postgres" -D "$2" -k "$3" -c listen_addresses='' -c fsync=off -c full_page_writes=off ` +
 		`-c max_connections=300 -c shared_buffers=64MB >"$3/log" 2>&1 & pid=$!; ` +
 		`cat >/dev/null; kill -INT $pid; wait $pid; rm -rf "$3"`
-	watchdog := exec.Command("sh", "-c", watch, "sh", bin, data, dir) //nolint:gosec,noctx // as above
+	watchdog := exec.Command("sh", "-c", watch, "sh", bin, data, dir) //nolint:noctx // as above
 	watchdog.Dir, watchdog.SysProcAttr = dir, attr
 	hold, err := watchdog.StdinPipe()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := watchdog.Start(); err != nil {
-		return "", err
+		return nil, err
 	}
-	keep = hold
 	roles := "CREATE ROLE basis_owner LOGIN NOSUPERUSER; CREATE ROLE basis_app LOGIN NOSUPERUSER NOBYPASSRLS;"
 	if err := ready(bin, dir, attr); err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, sql := range []string{roles, "CREATE DATABASE basis OWNER basis_owner;"} {
 		if err := run("psql", "-h", dir, "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	return dir, nil
+	return &running{socket: dir, hold: hold}, nil
 }
-
-// keep holds the watchdog's pipe open until the process ends.
-var keep any
 
 func ready(bin, dir string, attr *syscall.SysProcAttr) error {
 	var out bytes.Buffer
 	for range 30 { // pg_isready waits up to a second each time
-		cmd := exec.Command(filepath.Join(bin, "pg_isready"), "-h", dir, "-U", "postgres", "-t", "1") //nolint:gosec,noctx // as above
+		cmd := exec.Command(filepath.Join(bin, "pg_isready"), "-h", dir, "-U", "postgres", "-t", "1") //nolint:noctx // as above
 		cmd.Dir, cmd.SysProcAttr, cmd.Stdout, cmd.Stderr = dir, attr, &out, &out
 		if cmd.Run() == nil {
 			return nil
@@ -87,7 +89,7 @@ func ready(bin, dir string, attr *syscall.SysProcAttr) error {
 			return err
 		}
 	}
-	log, err := os.ReadFile(filepath.Join(dir, "log")) //nolint:gosec // our own folder
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
 	return errors.Join(fmt.Errorf("the server did not get ready: %s\n%s", out.String(), log), err)
 }
 
