@@ -116,6 +116,7 @@ func (s *keyStore) ring(ctx context.Context) (keyRing, error) {
 		if rows, err = s.rows(ctx); err != nil {
 			return nil, err
 		}
+		now = s.clock() // the new key signs from its making on
 	}
 	ring := make(keyRing, 0, len(rows))
 	for _, row := range rows {
