@@ -13,6 +13,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+//go:embed templates/*.html
+var templates embed.FS
+
 // Part stands around the service: a standard spoken on top of it, or a provider behind it.
 // main hands the parts in.
 type Part struct {
@@ -66,12 +69,12 @@ func open(ctx context.Context, h *run.Host, parts []Part) (run.Unit, error) {
 		db: h.DB, dir: h.Dir, links: links{base: h.BaseURL, key: linkKey}, cursors: page.NewSigner(cursorKey),
 		gateways: map[string]Gateway{}, cfg: cfg, clock: h.Clock, log: h.Log,
 	}
-	pages, err := newPages(s, h)
+	p, err := newPages(s, h)
 	if err != nil {
 		return run.Unit{}, err
 	}
 	s.routes(h.Mux, h.Verifier)
-	pages.routes(h.Mux)
+	p.routes(h.Mux)
 	unit := run.Unit{Jobs: []run.Job{
 		{Name: "sweep", Every: cfg.SweepEvery, Run: s.Sweep},
 		{Name: "expire", Every: cfg.SweepEvery, Run: s.Expire},

@@ -19,7 +19,7 @@ func (s *Service) Notified(ctx context.Context, tenantID, txID id.ID) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = s.Refresh(ctx, txID)
+	_, err = s.Refresh(ctx, txID)
 	return err
 }
 

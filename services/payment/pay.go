@@ -147,23 +147,35 @@ func unavailable(err error) error {
 		After(5 * time.Second).Because(err)
 }
 
+// Progress is a transaction with its newest attempt, if there is one.
+type Progress struct {
+	Transaction Transaction
+	Attempt     *Attempt
+	// Processing: the payer did all; the money is on its way.
+	Processing bool
+}
+
 // Refresh asks the provider what became of the open attempt, if there is one, and settles
 // it. Notifications, the returning browser and the sweep all end here: none of them is
-// believed, each only makes us look. Calling it often changes nothing more.
+// believed, each only makes us look. Calling it often changes nothing more. With an error of
+// the provider the Progress holds what we know.
 // Errors: unknown_transaction, provider_unavailable.
-func (s *Service) Refresh(ctx context.Context, txID id.ID) (Transaction, *Attempt, error) {
+func (s *Service) Refresh(ctx context.Context, txID id.ID) (Progress, error) {
 	t, a, err := s.current(ctx, txID)
+	p := Progress{Transaction: t, Attempt: a}
 	if err != nil || a == nil || a.State != attemptOpen {
-		return t, a, err
+		return p, err
 	}
 	session, err := s.session(ctx, &t, *a, "de")
 	if err != nil {
-		return t, a, err
+		return p, err
 	}
 	if err := s.settle(ctx, a.ID, session); err != nil {
-		return t, a, err
+		return p, err
 	}
-	return s.current(ctx, txID)
+	p.Transaction, p.Attempt, err = s.current(ctx, txID)
+	p.Processing = session.State == SessionProcessing
+	return p, err
 }
 
 // current reads a transaction and its newest attempt.

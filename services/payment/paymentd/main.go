@@ -4,7 +4,8 @@ package main
 import (
 	"basisdienste/platform/run"
 	"basisdienste/services/payment"
+	"basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/xbezahldienste"
 )
 
-func main() { run.Main("paymentd", payment.New(xbezahldienste.Part())) }
+func main() { run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part())) }
