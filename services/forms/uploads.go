@@ -1,0 +1,197 @@
+package forms
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
+)
+
+// folder keeps the bytes of uploaded files: DIR/TENANT/ID, and DIR/incoming while they
+// arrive. A file exists for everybody else once its row is in the database, which is
+// written last: what a crash leaves behind has no row, is never served, and is swept away.
+type folder struct{ dir string }
+
+const (
+	incoming    = "incoming"
+	sniffed     = 3072 // bytes that tell the type
+	maxFileName = 100  // characters
+)
+
+func newFolder(dir string) (*folder, error) {
+	return &folder{dir}, os.MkdirAll(filepath.Join(dir, incoming), 0o750)
+}
+
+func (d *folder) path(tenantID, fileID id.ID) string {
+	return filepath.Join(d.dir, tenantID.String(), fileID.String())
+}
+
+// receive stores what r gives, while it hashes and counts, and returns what it found. The
+// type is read from the content; it must be allowed and be the claimed one. Nothing is left
+// behind after an error.
+// Errors: file_too_large, file_type, file_type_mismatch, file_empty, upload_cut_off.
+func (d *folder) receive(tenantID id.ID, r io.Reader, rule *FileRule, name, claimed string) (_ File, err error) {
+	f := File{ID: id.New(), Name: fileName(name)}
+	head := make([]byte, sniffed)
+	n, err := io.ReadFull(r, head)
+	switch {
+	case errors.Is(err, io.EOF):
+		return f, fault.Invalid("file_empty", "the file is empty; choose another one")
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return f, cutOff(err)
+	}
+	head = head[:n]
+	if f.Type, err = typeOf(head, claimed, rule); err != nil {
+		return f, err
+	}
+	tmp, err := os.CreateTemp(filepath.Join(d.dir, incoming), f.ID.String()+"-*")
+	if err != nil {
+		return f, fmt.Errorf("store upload: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreMissing(os.Remove(tmp.Name())))
+		}
+	}()
+	hash := sha256.New()
+	f.Size, err = io.Copy(io.MultiWriter(tmp, hash), io.LimitReader(io.MultiReader(bytes.NewReader(head), source{r}), rule.MaxBytes+1))
+	if err == nil && f.Size > rule.MaxBytes {
+		err = fault.TooLarge("file_too_large", "a file here may have at most %d bytes", rule.MaxBytes)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return f, err
+	}
+	f.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	return f, d.place(tmp.Name(), tenantID, f.ID)
+}
+
+// source tells a sender that went away from a disk that is full.
+type source struct{ r io.Reader }
+
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = cutOff(err)
+	}
+	return n, err
+}
+
+func cutOff(err error) error {
+	return fault.Invalid("upload_cut_off", "the upload ended early; send the file again").Because(err)
+}
+
+// place moves a complete file to where it stays, durably.
+func (d *folder) place(tmp string, tenantID, fileID id.ID) error {
+	target := d.path(tenantID, fileID)
+	if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
+		return fmt.Errorf("store upload: %w", err)
+	}
+	if err := os.Rename(tmp, target); err != nil {
+		return fmt.Errorf("store upload: %w", err)
+	}
+	parent, err := os.Open(filepath.Dir(target))
+	if err != nil {
+		return fmt.Errorf("store upload: %w", err)
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+// typeOf returns the allowed type that the content has.
+func typeOf(head []byte, claimed string, rule *FileRule) (string, error) {
+	found := mimetype.Detect(head)
+	i := slices.IndexFunc(rule.Types, found.Is)
+	if i < 0 {
+		return "", fault.Unsupported("file_type", "this file is %s; allowed are %s", found.String(), strings.Join(rule.Types, ", "))
+	}
+	media, _, err := mime.ParseMediaType(claimed)
+	switch {
+	case err != nil, media == "application/octet-stream":
+		// The sender does not know; the content decides.
+	case media == "image/jpg" && found.Is("image/jpeg"), found.Is(media):
+	default:
+		return "", fault.Unsupported("file_type_mismatch", "the file is said to be %s, but it is %s", media, found.String())
+	}
+	return rule.Types[i], nil
+}
+
+// fileName keeps the last part of a name, without what could harm a terminal or a header.
+func fileName(name string) string {
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || strings.ContainsRune(`"<>|:*?`, r) {
+			return '_'
+		}
+		return r
+	}, strings.TrimSpace(name))
+	if runes := []rune(name); len(runes) > maxFileName {
+		ext := filepath.Ext(name)
+		if len(ext) > 6 {
+			ext = ""
+		}
+		name = string(runes[:maxFileName-len(ext)]) + ext
+	}
+	if name == "" || name == "." || name == ".." {
+		return "file"
+	}
+	return name
+}
+
+func (d *folder) open(tenantID, fileID id.ID) (*os.File, error) {
+	return os.Open(d.path(tenantID, fileID))
+}
+
+// remove deletes the bytes of files whose rows are gone.
+func (d *folder) remove(tenantID id.ID, files ...id.ID) error {
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, ignoreMissing(os.Remove(d.path(tenantID, f))))
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// sweep removes what was left by uploads that began before the time and never got a row:
+// known tells whether a file has one.
+func (d *folder) sweep(before time.Time, known func(tenantID, fileID id.ID) (bool, error)) error {
+	return filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return ignoreMissing(err)
+		}
+		info, err := e.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			return ignoreMissing(err)
+		}
+		if owner := filepath.Base(filepath.Dir(path)); owner != incoming {
+			ok, err := known(id.ID(owner), id.ID(e.Name()))
+			if err != nil || ok {
+				return err
+			}
+		}
+		return ignoreMissing(os.Remove(path))
+	})
+}
