@@ -73,6 +73,11 @@ func start(ctx context.Context, h *run.Host, open OpenMailer, faces []Face) (run
 		return run.Unit{}, err
 	}
 	s.routes(h.Mux, h.Verifier)
+	p, err := newPages(s, h)
+	if err != nil {
+		return run.Unit{}, err
+	}
+	p.routes(h.Mux)
 	for _, face := range faces {
 		if err := face(s, h); err != nil {
 			return run.Unit{}, err
@@ -83,6 +88,7 @@ func start(ctx context.Context, h *run.Host, open OpenMailer, faces []Face) (run
 			{Name: "send", Every: idle, Run: s.sendLoop},
 			{Name: "forget-old-messages", Every: time.Hour, Run: s.forgetOld},
 		},
+		Seed: s.seed,
 		Close: func() error {
 			if s.Mailer == nil {
 				return nil

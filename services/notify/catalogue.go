@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"basisdienste/platform/id"
 )
@@ -75,6 +76,10 @@ func readTemplate(file, text string) (*Template, error) {
 		switch key {
 		case "id":
 			if t.ID, err = id.Parse(value); err != nil {
+				return nil, err
+			}
+		case "date":
+			if t.CreatedAt, err = time.Parse(time.DateOnly, value); err != nil {
 				return nil, err
 			}
 		case "subject":

@@ -16,8 +16,10 @@ type Config struct {
 	Domain string `config:"message_id_domain"`
 	// Workers is how many messages are sent at the same time.
 	Workers int `config:"workers"`
-	// Retention is how long recipient, text and files of a finished message are kept.
-	Retention time.Duration `config:"retention"`
+	// Retention is how long recipient, text and files of a finished mail are kept, and
+	// MailboxRetention how long a message stays in a citizen's mailbox.
+	Retention        time.Duration `config:"retention"`
+	MailboxRetention time.Duration `config:"mailbox_retention"`
 	// PerMinute and Concurrent bound each tenant: messages accepted in a minute, and requests
 	// under way at once.
 	PerMinute  int `config:"messages_per_minute"`
@@ -53,7 +55,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		SMTP: SMTP{Port: 587, TLS: StartTLS, Connections: 4, Timeout: time.Minute},
-		From: "noreply@basisdienste.invalid", Workers: 8, Retention: 30 * 24 * time.Hour, PerMinute: 300_000, Concurrent: 256,
+		From: "noreply@basisdienste.invalid", Workers: 8, Retention: 30 * 24 * time.Hour, MailboxRetention: 365 * 24 * time.Hour, PerMinute: 300_000, Concurrent: 256,
 	}
 }
 
@@ -66,8 +68,8 @@ func (c *Config) Validate() error {
 	if c.Workers < 1 || c.Workers > 256 {
 		errs = append(errs, errors.New("workers: want 1 to 256"))
 	}
-	if c.Retention < 24*time.Hour {
-		errs = append(errs, errors.New("retention: want at least 24h"))
+	if c.Retention < 24*time.Hour || c.MailboxRetention < 24*time.Hour {
+		errs = append(errs, errors.New("retention and mailbox_retention: want at least 24h"))
 	}
 	if c.PerMinute < 1 || c.Concurrent < 1 {
 		errs = append(errs, errors.New("messages_per_minute and concurrent_requests: want at least 1"))

@@ -127,7 +127,7 @@ func (s *Service) claimRound(ctx context.Context) (batch []Message, err error) {
 	sys, size := db.System(ctx), s.Config.Workers*perWorker
 	var tenants []id.ID
 	err = s.DB.Read(sys, func(tx *db.Tx) error {
-		tenants, err = waitingTenants(sys, tx)
+		tenants, err = tenantsWith(sys, tx, waiting)
 		return err
 	})
 	if err != nil || len(tenants) == 0 {
@@ -276,20 +276,30 @@ func (s *Service) compose(ctx context.Context, m *Message, e tenantdir.Entry, se
 // forgetOld deletes the personal data of messages whose retention time is over.
 func (s *Service) forgetOld(ctx context.Context) error {
 	const chunk = 200
-	sys := db.System(ctx)
-	before := db.NewTime(s.Clock().Add(-s.Config.Retention))
-	var failed error
-	err := s.Dir.Each(ctx, func(e tenantdir.Entry) bool {
-		for n := chunk; n == chunk; {
-			failed = s.DB.Tx(sys, func(tx *db.Tx) (err error) {
-				n, err = forget(sys, tx, e.ID, before, chunk)
-				return err
-			})
-			if failed != nil {
-				return false
+	sys, now := db.System(ctx), s.Clock()
+	times := map[Channel]db.Time{
+		Email: db.NewTime(now.Add(-s.Config.Retention)), Mailbox: db.NewTime(now.Add(-s.Config.MailboxRetention)),
+	}
+	var tenants []id.ID
+	err := s.DB.Read(sys, func(tx *db.Tx) (err error) {
+		tenants, err = tenantsWith(sys, tx, withText)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range tenants {
+		for channel, before := range times {
+			for n := chunk; n == chunk; {
+				err := s.DB.Tx(sys, func(tx *db.Tx) (err error) {
+					n, err = forget(sys, tx, t, channel, before, chunk)
+					return err
+				})
+				if err != nil {
+					return err
+				}
 			}
 		}
-		return true
-	})
-	return errors.Join(err, failed)
+	}
+	return nil
 }

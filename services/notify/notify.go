@@ -88,6 +88,9 @@ type Message struct {
 	History         db.JSON[[]Step] `db:"history"`
 }
 
+// Markdown is the text with the values as they were given, for readers of Markdown as it is.
+func (m *Message) Markdown() string { return unescape(m.Body) }
+
 // giveUpAfter bounds the tries for a message.
 const giveUpAfter = 48 * time.Hour
 

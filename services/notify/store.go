@@ -14,7 +14,7 @@ import (
 const messageColumns = `tenant_id, id, channel, status, template_id, template_name, template_version, language, reference,
 	client, recipient, title, body, unsubscribe, attachments, attempts, created_at, sent_at, completed_at, read_at, due_at, history`
 
-// SendWake is woken when there is something to send.
+// sendWake is woken when there is something to send.
 const sendWake = "notify-send"
 
 // insertMessage stores a new message with its files and wakes the sender.
@@ -53,15 +53,21 @@ func files(ctx context.Context, tx *db.Tx, mid id.ID) (out []Attachment, err err
 	return out, err
 }
 
-// waitingTenants returns the tenants that have something in the queue, due or not, each
-// found by one step in the index.
-func waitingTenants(ctx context.Context, tx *db.Tx) (out []id.ID, err error) {
-	err = tx.Select(ctx, &out, `WITH RECURSIVE waiting (tenant_id) AS (
-			SELECT min(tenant_id) FROM messages WHERE due_at IS NOT NULL
+// Conditions of partial indexes that begin with the tenant.
+const (
+	waiting  = "due_at IS NOT NULL" // in the queue, due or not
+	withText = "recipient <> ''"    // still holds personal data
+)
+
+// tenantsWith returns the tenants that have a message of that condition, each found by one
+// step in the index. Under System.
+func tenantsWith(ctx context.Context, tx *db.Tx, condition string) (out []id.ID, err error) {
+	err = tx.Select(ctx, &out, `WITH RECURSIVE found (tenant_id) AS (
+			SELECT min(tenant_id) FROM messages WHERE `+condition+`
 			UNION ALL
-			SELECT (SELECT min(m.tenant_id) FROM messages m WHERE m.due_at IS NOT NULL AND m.tenant_id > waiting.tenant_id)
-			FROM waiting WHERE waiting.tenant_id IS NOT NULL)
-		SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL`)
+			SELECT (SELECT min(m.tenant_id) FROM messages m WHERE m.tenant_id > found.tenant_id AND m.`+condition+`)
+			FROM found WHERE found.tenant_id IS NOT NULL)
+		SELECT tenant_id FROM found WHERE tenant_id IS NOT NULL`)
 	return out, err
 }
 
@@ -101,7 +107,7 @@ func giveBack(ctx context.Context, tx *db.Tx, ms []Message, after time.Duration)
 
 // releaseLeases makes due what this holder was sending when it died. Under System.
 func releaseLeases(ctx context.Context, tx *db.Tx, holder string) error {
-	tenants, err := waitingTenants(ctx, tx)
+	tenants, err := tenantsWith(ctx, tx, waiting)
 	if err != nil {
 		return err
 	}
@@ -166,6 +172,9 @@ type Filter struct {
 	Template  string
 	After     id.ID // older than this message
 	Recipient string
+	Client    string // how the actor who sent it begins
+	// WithContent leaves out messages whose personal data was deleted.
+	WithContent bool
 }
 
 // messages lists messages, the newest first.
@@ -186,6 +195,12 @@ func messages(ctx context.Context, tx *db.Tx, f Filter, limit int) (out []Messag
 	}
 	if f.Recipient != "" {
 		add("recipient = ?", f.Recipient)
+	}
+	if f.Client != "" {
+		add("client LIKE ?", f.Client+"%")
+	}
+	if f.WithContent {
+		add("recipient <> ?", "")
 	}
 	if f.After != "" {
 		add("id < ?", f.After)
@@ -210,14 +225,14 @@ func markRead(ctx context.Context, tx *db.Tx, mid id.ID) error {
 	return err
 }
 
-// forget deletes the personal data of up to limit messages of a tenant that are finished and
-// were made before that time. It returns how many.
-func forget(ctx context.Context, tx *db.Tx, of id.ID, before db.Time, limit int) (int, error) {
+// forget deletes the personal data of up to limit messages of a tenant and channel that are
+// finished and were made before that time. It returns how many. Under System.
+func forget(ctx context.Context, tx *db.Tx, of id.ID, channel Channel, before db.Time, limit int) (int, error) {
 	var ids []id.ID
 	err := tx.Select(ctx, &ids, `UPDATE messages SET recipient = '', title = '', body = '', unsubscribe = ''
 		WHERE tenant_id = ? AND id IN (SELECT id FROM messages
-			WHERE tenant_id = ? AND recipient <> '' AND created_at < ? AND due_at IS NULL ORDER BY created_at LIMIT ?)
-		RETURNING id`, of, of, before, limit)
+			WHERE tenant_id = ? AND recipient <> '' AND channel = ? AND created_at < ? AND due_at IS NULL ORDER BY created_at LIMIT ?)
+		RETURNING id`, of, of, channel, before, limit)
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}

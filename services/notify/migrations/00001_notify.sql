@@ -33,7 +33,7 @@ CREATE INDEX messages_due ON messages (tenant_id, due_at) WHERE due_at IS NOT NU
 CREATE INDEX messages_mailbox ON messages (tenant_id, recipient, id) WHERE channel = 'mailbox';
 CREATE INDEX messages_reference ON messages (tenant_id, reference, id) WHERE reference <> '';
 -- What still holds personal data, by age.
-CREATE INDEX messages_content ON messages (tenant_id, created_at) WHERE recipient <> '';
+CREATE INDEX messages_content ON messages (tenant_id, channel, created_at) WHERE recipient <> '';
 {{isolate "messages"}}
 
 CREATE TABLE attachments (
