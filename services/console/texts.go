@@ -4,7 +4,7 @@ import "basisdienste/platform/web"
 
 // texts are German and English.
 var texts = web.Texts{
-	"service": {"Verwaltungsportal", "Administration portal"},
+	"service": {"Online-Dienste", "Online services"},
 
 	"home.title":          {"Online-Dienste Ihrer Gemeinde", "Online services of your municipality"},
 	"home.intro":          {"Suchen Sie Ihre Gemeinde. Dort stellen Sie Anträge, buchen Termine und lesen Ihre Nachrichten.", "Find your municipality. There you apply, book appointments and read your messages."},
