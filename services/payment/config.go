@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"basisdienste/platform/fault"
@@ -137,6 +138,44 @@ func settingsOf(e tenantdir.Entry) (Settings, error) {
 		return s, fmt.Errorf("payment settings of %s: %w", e.Slug, err)
 	}
 	return s, nil
+}
+
+// knownSettings keeps the settings that were read, for each tenant the newest, so that a
+// request does not read them again. It is safe for concurrent use.
+type knownSettings struct{ byTenant sync.Map }
+
+// tenantSettings are read settings with the Kassenzeichen patterns in use.
+type tenantSettings struct {
+	Settings
+	version int64
+	byAGS   sync.Map
+}
+
+func (k *knownSettings) of(e tenantdir.Entry) (*tenantSettings, error) {
+	if v, ok := k.byTenant.Load(e.ID); ok {
+		if t := v.(*tenantSettings); t.version == e.Version {
+			return t, nil
+		}
+	}
+	s, err := settingsOf(e)
+	if err != nil {
+		return nil, err
+	}
+	t := &tenantSettings{Settings: s, version: e.Version}
+	k.byTenant.Store(e.ID, t)
+	return t, nil
+}
+
+// numbers returns the Kassenzeichen of the municipality with that AGS.
+func (t *tenantSettings) numbers(ags string) (kassenzeichen, error) {
+	if v, ok := t.byAGS.Load(ags); ok {
+		return v.(kassenzeichen), nil
+	}
+	n, err := t.Kassenzeichen.compile(ags)
+	if err == nil {
+		t.byAGS.Store(ags, n)
+	}
+	return n, err
 }
 
 // works reports whether the offer can be used at now, as far as the settings say.

@@ -116,9 +116,9 @@ func (s *Service) get(ctx context.Context, q GetRequest) (TransactionView, error
 		return TransactionView{}, err
 	}
 	v := s.view(&t)
-	v.Items = t.Items.V
 	v.PayURL = s.PayURL(ctx, t.ID)
-	return v, nil
+	v.Items, err = t.ItemList.Items()
+	return v, err
 }
 
 // HistoryView is one entry of a transaction's history in our own API.

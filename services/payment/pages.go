@@ -147,7 +147,12 @@ type payView struct {
 // what went wrong just now, and formErr what belongs to a field of the form.
 func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, progress Progress, formErr, why error) {
 	t := &progress.Transaction
-	v := payView{T: t, Rows: p.rows(r, t), Items: p.items(r, t), Action: path(r), Service: t.RedirectURL}
+	items, err := t.ItemList.Items()
+	if err != nil {
+		p.site.ErrorPage(w, r, err)
+		return
+	}
+	v := payView{T: t, Rows: p.rows(r, t), Items: p.items(r, items), Action: path(r), Service: t.RedirectURL}
 	page := web.Page{Self: v.Action, FormAction: []string{t.RedirectURL}}
 	switch {
 	case t.Final():
@@ -224,7 +229,7 @@ func resultOf(t *Transaction) (key, kind string) {
 }
 
 func (p *pages) rows(r *http.Request, t *Transaction) []web.Row {
-	rows := []web.Row{{Key: p.site.T(r, "row.amount"), Value: t.Amount}, {Key: p.site.T(r, "row.subject"), Value: t.subject()}}
+	rows := []web.Row{{Key: p.site.T(r, "row.amount"), Value: t.Amount}, {Key: p.site.T(r, "row.subject"), Value: t.Description}}
 	if e, ok := tenantdir.From(r.Context()); ok {
 		rows = append(rows, web.Row{Key: p.site.T(r, "row.payee"), Value: e.Name})
 	}
@@ -237,12 +242,12 @@ func (p *pages) rows(r *http.Request, t *Transaction) []web.Row {
 }
 
 // items is the list of positions, where there are several.
-func (p *pages) items(r *http.Request, t *Transaction) web.Table {
+func (p *pages) items(r *http.Request, items []Item) web.Table {
 	table := web.Table{Caption: p.site.T(r, "items"), Head: []string{p.site.T(r, "items.text"), p.site.T(r, "items.quantity"), p.site.T(r, "row.amount")}}
-	if len(t.Items.V) < 2 {
+	if len(items) < 2 {
 		return table
 	}
-	for _, i := range t.Items.V {
+	for _, i := range items {
 		text := i.Description
 		if text == "" {
 			text = i.Reference

@@ -56,7 +56,7 @@ func (s *Service) open(ctx context.Context, txID id.ID, offerKey string) (t Tran
 	if !ok {
 		return t, a, errors.New("start: no tenant")
 	}
-	settings, err := settingsOf(e)
+	settings, err := s.known.of(e)
 	if err != nil {
 		return t, a, err
 	}
@@ -76,7 +76,7 @@ func (s *Service) open(ctx context.Context, txID id.ID, offerKey string) (t Tran
 		if !now.Before(t.ExpiresAt.Time) {
 			return fault.Gone("transaction_expired", "the time to pay is over")
 		}
-		offer, err := s.usable(settings, &t, offerKey)
+		offer, err := s.usable(settings.Settings, &t, offerKey)
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (s *Service) session(ctx context.Context, t *Transaction, a Attempt, langua
 		e, _ := tenantdir.From(ctx)
 		session, err = gateway.Create(ctx, Checkout{
 			Attempt: a.ID, Transaction: t.ID, Tenant: e.ID, Amount: t.Amount, Currency: t.Currency, Method: a.Method, Detail: a.Detail,
-			Payee: e.Name, Reference: t.Kassenzeichen, Text: t.subject(), Language: language,
+			Payee: e.Name, Reference: t.Kassenzeichen, Text: t.Description, Language: language,
 			ReturnURL: s.links.url(e.ID, t.ID) + "/return", ServiceURL: t.RedirectURL, ExpiresAt: a.ExpiresAt.Time,
 		})
 	}
@@ -198,7 +198,7 @@ func (s *Service) settle(ctx context.Context, attemptID id.ID, session Session) 
 	if !ok {
 		return errors.New("settle: no tenant")
 	}
-	settings, err := settingsOf(e)
+	settings, err := s.known.of(e)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package payment
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -77,7 +79,6 @@ type Order struct {
 	OriginatorID string // the online service
 	EndPointID   string // ARS or AGS
 	RequestID    string // the client's own id of this claim
-	ClientID     string // who asked
 	Amount       money.Amount
 	Currency     string
 	Purpose      string // 0 to 27 characters
@@ -126,30 +127,46 @@ func Authority(endPointID string) string {
 	return endPointID
 }
 
+// ItemList is items as they are stored: read by who looks at them.
+type ItemList string
+
+func listItems(items []Item) (ItemList, error) {
+	text, err := json.Marshal(items)
+	return ItemList(text), err
+}
+
+// Items reads the list.
+func (l ItemList) Items() (items []Item, err error) {
+	if err = json.Unmarshal([]byte(l), &items); err != nil {
+		return nil, fmt.Errorf("stored items: %w", err)
+	}
+	return items, nil
+}
+
 // Transaction is one claim of a municipality against one payer, from the request to its end.
 type Transaction struct {
-	ID            id.ID           `db:"id"`
-	OriginatorID  string          `db:"originator_id"`
-	EndPointID    string          `db:"end_point_id"`
-	RequestID     string          `db:"request_id"`
-	ClientID      string          `db:"client_id"`
-	Amount        money.Amount    `db:"amount"`
-	Currency      string          `db:"currency"`
-	Purpose       string          `db:"purpose"`
-	Description   string          `db:"description"`
-	RedirectURL   string          `db:"redirect_url"`
-	Items         db.JSON[[]Item] `db:"items"`
-	Document      string          `db:"document"`
-	ContentHash   string          `db:"content_hash"` // SHA-256 of Document
-	Kassenzeichen string          `db:"kassenzeichen"`
-	State         State           `db:"state"`
-	Reason        string          `db:"reason"` // snake_case; empty for INITIAL and PAYED
-	Method        Method          `db:"method"` // empty until PAYED
-	MethodDetail  string          `db:"method_detail"`
-	Declines      int             `db:"declines"`
-	CreatedAt     db.Time         `db:"created_at"`
-	ExpiresAt     db.Time         `db:"expires_at"`
-	EndedAt       *db.Time        `db:"ended_at"`
+	ID            id.ID        `db:"id"`
+	OriginatorID  string       `db:"originator_id"`
+	EndPointID    string       `db:"end_point_id"`
+	RequestID     string       `db:"request_id"`
+	CreatedBy     string       `db:"created_by"` // see audit.Actor
+	Amount        money.Amount `db:"amount"`
+	Currency      string       `db:"currency"`
+	Purpose       string       `db:"purpose"`
+	Description   string       `db:"description"` // for the payer; never empty
+	RedirectURL   string       `db:"redirect_url"`
+	ItemList      ItemList     `db:"items"`
+	Document      string       `db:"document"`
+	ContentHash   string       `db:"content_hash"` // SHA-256 of Document
+	Kassenzeichen string       `db:"kassenzeichen"`
+	State         State        `db:"state"`
+	Reason        string       `db:"reason"` // snake_case; empty for INITIAL and PAYED
+	Method        Method       `db:"method"` // empty until PAYED
+	MethodDetail  string       `db:"method_detail"`
+	Declines      int          `db:"declines"`
+	CreatedAt     db.Time      `db:"created_at"`
+	ExpiresAt     db.Time      `db:"expires_at"`
+	EndedAt       *db.Time     `db:"ended_at"`
 }
 
 // Final reports whether nothing will change any more.
@@ -200,14 +217,14 @@ func errFinal(s State) error {
 }
 
 // subject says in a few words what is paid.
-func (t *Transaction) subject() string {
-	for _, text := range []string{t.Description, t.Purpose} {
+func (o *Order) subject() string {
+	for _, text := range []string{o.Description, o.Purpose} {
 		if text != "" {
 			return text
 		}
 	}
-	if items := t.Items.V; len(items) > 0 && items[0].Description != "" {
-		return items[0].Description
+	if len(o.Items) > 0 && o.Items[0].Description != "" {
+		return o.Items[0].Description
 	}
-	return t.OriginatorID
+	return o.OriginatorID
 }

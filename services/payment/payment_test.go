@@ -12,7 +12,7 @@ import (
 
 func order(requestID string) Order {
 	return Order{
-		OriginatorID: "bewohnerparken", EndPointID: "160510000000", RequestID: requestID, ClientID: "efa",
+		OriginatorID: "bewohnerparken", EndPointID: "160510000000", RequestID: requestID,
 		Amount: 3070, Currency: "EUR", RedirectURL: "https://dienst.example/zurueck", Description: "Bewohnerparkausweis",
 		Items:    []Item{{ID: "1", Reference: "BPA", Description: "Ausweis", TaxRate: "0", Quantity: 1, SingleNet: 3070, TotalNet: 3070}},
 		Document: []byte(`{"requestId":"` + requestID + `"}`),

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"basisdienste/platform/audit"
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
@@ -25,6 +26,7 @@ type Service struct {
 	cursors  page.Signer
 	gateways map[string]Gateway
 	cfg      Config
+	known    *knownSettings
 	clock    func() time.Time
 	log      *slog.Logger
 }
@@ -51,18 +53,21 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	if err := e.Open(); err != nil {
 		return Transaction{}, err
 	}
-	settings, err := settingsOf(e)
+	settings, err := s.known.of(e)
 	if err != nil {
 		return Transaction{}, err
 	}
 	if err := errors.Join(settings.knows(o.OriginatorID), o.Check(), settings.takes(o.Amount)); err != nil {
 		return Transaction{}, err
 	}
-	numbers, err := settings.Kassenzeichen.compile(Authority(o.EndPointID))
+	numbers, err := settings.numbers(Authority(o.EndPointID))
 	if err != nil {
 		return Transaction{}, err
 	}
-	t := newTransaction(o)
+	t, err := newTransaction(o, audit.Actor(ctx))
+	if err != nil {
+		return Transaction{}, err
+	}
 	first, err := idem.Tx(ctx, s.db, func(tx *db.Tx) (created, error) {
 		now := tx.Now()
 		n, err := nextNumber(ctx, tx, numbers.counter(now.Time), numbers.first)
@@ -80,22 +85,20 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 		if !isNew {
 			return repeated(ctx, tx, &t)
 		}
-		if err := note(ctx, tx, &t, "created", "", ""); err != nil {
-			return created{}, err
-		}
 		return created{t.ID, t.Kassenzeichen}, tell(ctx, tx, &t)
 	})
 	t.ID, t.Kassenzeichen = first.ID, first.Kassenzeichen
 	return t, err
 }
 
-func newTransaction(o Order) Transaction {
+func newTransaction(o Order, actor string) (Transaction, error) {
+	items, err := listItems(o.Items)
 	sum := sha256.Sum256(o.Document)
 	return Transaction{
-		ID: id.New(), OriginatorID: o.OriginatorID, EndPointID: o.EndPointID, RequestID: o.RequestID, ClientID: o.ClientID,
-		Amount: o.Amount, Currency: o.Currency, Purpose: o.Purpose, Description: o.Description, RedirectURL: o.RedirectURL,
-		Items: db.JSON[[]Item]{V: o.Items}, Document: string(o.Document), ContentHash: hex.EncodeToString(sum[:]), State: Initial,
-	}
+		ID: id.New(), OriginatorID: o.OriginatorID, EndPointID: o.EndPointID, RequestID: o.RequestID, CreatedBy: actor,
+		Amount: o.Amount, Currency: o.Currency, Purpose: o.Purpose, Description: o.subject(), RedirectURL: o.RedirectURL,
+		ItemList: items, Document: string(o.Document), ContentHash: hex.EncodeToString(sum[:]), State: Initial,
+	}, err
 }
 
 // repeated answers a request whose transaction exists.
@@ -179,11 +182,11 @@ func (s *Service) settings(ctx context.Context, originator string) (Settings, er
 	if !ok {
 		return Settings{}, errors.New("settings: no tenant")
 	}
-	settings, err := settingsOf(e)
+	settings, err := s.known.of(e)
 	if err != nil {
-		return settings, err
+		return Settings{}, err
 	}
-	return settings, settings.knows(originator)
+	return settings.Settings, settings.knows(originator)
 }
 
 // Get returns a transaction of the tenant. Error: unknown_transaction.
@@ -207,10 +210,12 @@ func (s *Service) List(ctx context.Context, f Filter) (list []Transaction, err e
 // History lists what happened to a transaction, the first first. Error: unknown_transaction.
 func (s *Service) History(ctx context.Context, txID id.ID) (list []HistoryEntry, err error) {
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
-		if _, err := transaction(ctx, tx, txID); err != nil {
+		t, err := transaction(ctx, tx, txID)
+		if err != nil {
 			return err
 		}
-		list, err = history(ctx, tx, txID)
+		later, err := history(ctx, tx, txID)
+		list = append([]HistoryEntry{{What: "created", State: Initial, Actor: t.CreatedBy, At: t.CreatedAt}}, later...)
 		return err
 	})
 	return list, err

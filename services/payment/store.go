@@ -13,7 +13,7 @@ import (
 	"basisdienste/platform/id"
 )
 
-const transactionColumns = `id, originator_id, end_point_id, request_id, client_id, amount, currency, purpose, description,
+const transactionColumns = `id, originator_id, end_point_id, request_id, created_by, amount, currency, purpose, description,
 	redirect_url, items, document, content_hash, kassenzeichen, state, reason, method, method_detail, declines,
 	created_at, expires_at, ended_at`
 
@@ -22,8 +22,8 @@ func insertTransaction(ctx context.Context, tx *db.Tx, t *Transaction) (bool, er
 	n, err := tx.Exec(ctx, `INSERT INTO transactions (tenant_id, authority, `+transactionColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (tenant_id, originator_id, authority, request_id) DO NOTHING`,
-		tx.Tenant(), Authority(t.EndPointID), t.ID, t.OriginatorID, t.EndPointID, t.RequestID, t.ClientID, t.Amount, t.Currency, t.Purpose, t.Description,
-		t.RedirectURL, t.Items, t.Document, t.ContentHash, t.Kassenzeichen, t.State, t.Reason, t.Method, t.MethodDetail, t.Declines,
+		tx.Tenant(), Authority(t.EndPointID), t.ID, t.OriginatorID, t.EndPointID, t.RequestID, t.CreatedBy, t.Amount, t.Currency, t.Purpose, t.Description,
+		t.RedirectURL, t.ItemList, t.Document, t.ContentHash, t.Kassenzeichen, t.State, t.Reason, t.Method, t.MethodDetail, t.Declines,
 		t.CreatedAt, t.ExpiresAt, t.EndedAt)
 	return n == 1, err
 }

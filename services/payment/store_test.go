@@ -19,8 +19,11 @@ var sets = []db.Set{outbox.Migrations(), Migrations()}
 // stored inserts a new transaction with its Kassenzeichen.
 func stored(t *testing.T, ctx context.Context, d *db.DB, requestID string) Transaction {
 	t.Helper()
-	tr := newTransaction(order(requestID))
-	err := d.Tx(ctx, func(tx *db.Tx) error {
+	tr, err := newTransaction(order(requestID), "client:efa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.Tx(ctx, func(tx *db.Tx) error {
 		n, err := nextNumber(ctx, tx, "kassenzeichen", 1)
 		if err != nil {
 			return err
@@ -75,8 +78,8 @@ func TestStore(t *testing.T) {
 			t.Errorf("transactionOfRequest: %v", err)
 		}
 		err = d.Tx(ctx, func(tx *db.Tx) error {
-			same := newTransaction(order("r-1"))
-			same.EndPointID, same.Kassenzeichen = "16051000", "other"
+			same := made
+			same.ID, same.EndPointID, same.Kassenzeichen = id.New(), "16051000", "other"
 			isNew, err := insertTransaction(ctx, tx, &same)
 			if isNew {
 				t.Error("insertTransaction of the same request under the AGS says it is new")
@@ -87,8 +90,8 @@ func TestStore(t *testing.T) {
 			t.Errorf("second insert: %v", err)
 		}
 		if err := d.Tx(ctx, func(tx *db.Tx) error {
-			twin := newTransaction(order("r-2"))
-			twin.Kassenzeichen = made.Kassenzeichen
+			twin := made
+			twin.ID, twin.RequestID = id.New(), "r-2"
 			_, err := insertTransaction(ctx, tx, &twin)
 			return err
 		}); !db.IsUnique(err) {

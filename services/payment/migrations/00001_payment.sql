@@ -7,7 +7,7 @@ CREATE TABLE transactions (
 	end_point_id  TEXT NOT NULL,
 	authority     TEXT NOT NULL,
 	request_id    TEXT NOT NULL,
-	client_id     TEXT NOT NULL,
+	created_by    TEXT NOT NULL,
 	amount        BIGINT NOT NULL CHECK (amount > 0),
 	currency      TEXT NOT NULL,
 	purpose       TEXT NOT NULL,
@@ -64,7 +64,7 @@ CREATE UNIQUE INDEX attempts_open ON attempts (tenant_id, transaction_id) WHERE 
 CREATE INDEX attempts_due ON attempts (tenant_id, check_at) WHERE state = 'open';
 {{isolate "attempts"}}
 
--- What happened to a transaction, in its order.
+-- What happened to a transaction after it was created, in its order.
 CREATE TABLE history (
 	tenant_id      TEXT NOT NULL,
 	transaction_id TEXT NOT NULL,

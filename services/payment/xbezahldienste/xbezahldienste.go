@@ -158,9 +158,6 @@ func (a *api) create(ctx context.Context, q CreateRequest) (PaymentTransaction, 
 	if err != nil {
 		return PaymentTransaction{}, err
 	}
-	if p, ok := authn.From(ctx); ok {
-		q.order.ClientID = p.ClientID
-	}
 	t, err := a.payments.Create(ctx, q.order)
 	if err != nil {
 		return PaymentTransaction{}, err
