@@ -23,8 +23,9 @@ func DefaultConfig() Config {
 	return Config{
 		TenantSettable: map[string][]string{
 			"booking": {"*"},
-			"forms":   {"contact", "texts"},
-			"notify":  {"reply_to", "sender_name"},
+			"forms":   {"fees", "off"},
+			"notify":  {"language", "reply_to", "sender_name"},
+			"payment": {"maintenance", "notice"},
 		},
 		CatalogueEvery: time.Second,
 	}

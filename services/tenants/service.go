@@ -156,14 +156,14 @@ func (s *Service) Resolve(ctx context.Context, q ResolveRequest) (a Resolved, er
 
 // Patch changes name, keys or hosts. Errors: unknown_tenant, invalid_tenant, tenant_conflict.
 func (s *Service) Patch(ctx context.Context, q PatchRequest) (TenantView, error) {
-	return s.change(ctx, q.Slug, "tenant.changed", q.audited(), func(t *Tenant, _ *Catalogue) error {
+	return s.change(ctx, q.Slug, "tenant.changed", q.audited(), func(t *Tenant) error {
 		return q.apply(t)
 	})
 }
 
 // Move leads a tenant through its life. Errors: unknown_tenant, wrong_status.
 func (s *Service) Move(ctx context.Context, q MoveRequest) (TenantView, error) {
-	return s.change(ctx, q.Slug, "tenant."+q.done, map[string]any{"reason": q.Reason}, func(t *Tenant, _ *Catalogue) error {
+	return s.change(ctx, q.Slug, "tenant."+q.done, map[string]any{"reason": q.Reason}, func(t *Tenant) error {
 		return q.move(t)
 	})
 }
@@ -180,15 +180,12 @@ func (s *Service) PutSettings(ctx context.Context, q SettingsRequest) (TenantVie
 // member back to the catalogue's default. Errors: see PutSettings.
 func (s *Service) PatchSettings(ctx context.Context, q SettingsRequest) (TenantView, error) {
 	return s.settings(ctx, q, func(own json.RawMessage) (json.RawMessage, error) {
-		if len(own) == 0 {
-			own = json.RawMessage("{}")
-		}
-		return merge(own, json.RawMessage(q.Document))
+		return amend(own, q.Document)
 	})
 }
 
 func (s *Service) settings(ctx context.Context, q SettingsRequest, next func(own json.RawMessage) (json.RawMessage, error)) (TenantView, error) {
-	return s.change(ctx, q.Slug, "tenant.settings_changed", map[string]any{"service": q.Service}, func(t *Tenant, _ *Catalogue) error {
+	return s.change(ctx, q.Slug, "tenant.settings_changed", map[string]any{"service": q.Service}, func(t *Tenant) error {
 		doc, err := next(t.Settings[q.Service])
 		if err != nil {
 			return err
@@ -219,15 +216,36 @@ func (s *Service) settings(ctx context.Context, q SettingsRequest, next func(own
 
 // PutLimits replaces the tenant's own limits. Errors: unknown_tenant, invalid_limits.
 func (s *Service) PutLimits(ctx context.Context, q LimitsRequest) (TenantView, error) {
-	return s.change(ctx, q.Slug, "tenant.limits_changed", nil, func(t *Tenant, _ *Catalogue) (err error) {
+	return s.change(ctx, q.Slug, "tenant.limits_changed", nil, func(t *Tenant) (err error) {
 		t.Limits, err = checkLimits(json.RawMessage(q.Document), true)
 		return err
 	})
 }
 
+// PatchLimits merges the request into the tenant's own limits; a null takes an operation
+// back to the catalogue's limit. Errors: unknown_tenant, invalid_limits.
+func (s *Service) PatchLimits(ctx context.Context, q LimitsRequest) (TenantView, error) {
+	return s.change(ctx, q.Slug, "tenant.limits_changed", nil, func(t *Tenant) error {
+		merged, err := amend(t.Limits, q.Document)
+		if err != nil {
+			return err
+		}
+		t.Limits, err = checkLimits(merged, true)
+		return err
+	})
+}
+
+// amend merges the patch into what a tenant has of its own.
+func amend(own json.RawMessage, patch Document) (json.RawMessage, error) {
+	if len(own) == 0 {
+		own = json.RawMessage("{}")
+	}
+	return merge(own, json.RawMessage(patch))
+}
+
 // change is one change of one tenant: lock, decide, store, tell and record in a transaction.
 // A decision that changes nothing leaves no trace.
-func (s *Service) change(ctx context.Context, slug, action string, detail any, decide func(*Tenant, *Catalogue) error) (TenantView, error) {
+func (s *Service) change(ctx context.Context, slug, action string, detail any, decide func(*Tenant) error) (TenantView, error) {
 	ctx, err := s.as(ctx, slug)
 	if err != nil {
 		return TenantView{}, err
@@ -242,7 +260,7 @@ func (s *Service) change(ctx context.Context, slug, action string, detail any, d
 			return TenantView{}, err
 		}
 		before := t.clone()
-		if err := decide(t, c); err != nil {
+		if err := decide(t); err != nil {
 			return TenantView{}, err
 		}
 		if reflect.DeepEqual(before, t) {

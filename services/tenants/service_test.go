@@ -312,6 +312,10 @@ func TestSettingsAndCatalogue(t *testing.T) {
 	if got, err := json.Marshal(v.Limits); err != nil || string(got) != `{"payment.create":{"burst":100,"rate":600}}` {
 		t.Errorf("limits = %s, %v, want payment.create alone", got, err)
 	}
+	v = tenantView(t, e.Do("PATCH", erfurt+"/limits", op, `{"payment.create":null}`))
+	if got, err := json.Marshal(v.Limits); err != nil || string(got) != `{"payment.create":{"burst":10,"rate":60}}` {
+		t.Errorf("limits after a patch = %s, %v, want the catalogue's payment.create", got, err)
+	}
 	if d := directory("jena", 3); len(d.Limits) != 2 {
 		t.Errorf("limits of jena = %s, want the catalogue's two", d.Limits)
 	}

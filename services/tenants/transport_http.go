@@ -19,6 +19,7 @@ func (s *Service) routes(m *kit.Mux, operator, known kit.Guard) {
 	kit.Route(m, "PUT /tenants/v1/tenants/{slug}/settings/{service}", known, s.PutSettings)
 	kit.Route(m, "PATCH /tenants/v1/tenants/{slug}/settings/{service}", known, s.PatchSettings)
 	kit.Route(m, "PUT /tenants/v1/tenants/{slug}/limits", operator, s.PutLimits)
+	kit.Route(m, "PATCH /tenants/v1/tenants/{slug}/limits", operator, s.PatchLimits)
 	kit.Route(m, "GET /tenants/v1/tenants/{slug}/usage", known, s.Usage)
 	kit.Route(m, "POST /tenants/v1/import", operator, s.Import)
 	kit.Route(m, "GET /tenants/v1/catalogue", operator, s.Services)
