@@ -219,7 +219,9 @@ func (s *Service) checkAuthRequest(ctx context.Context, c *knownClient, q *oidc.
 		return request, oidc.ErrInvalidRequest().WithDescription("PKCE is required: code_challenge with code_challenge_method=S256 (RFC 7636)")
 	}
 	level, ok := leastLevel(q.ACRValues, c.MinLevel)
-	if c.Login == authn.Staff {
+	who := c.Login
+	if who == authn.Staff || here(ctx).ID == tenant.Operator {
+		who = authn.Staff // there are no citizens at the operator
 		level, ok = 0, ok && level == 0
 	}
 	if !ok {
@@ -227,7 +229,7 @@ func (s *Service) checkAuthRequest(ctx context.Context, c *knownClient, q *oidc.
 	}
 	request = loginRequest{
 		ClientID: c.ID, ClientName: c.Name, RedirectURI: q.RedirectURI, State: q.State, Nonce: q.Nonce, Challenge: q.CodeChallenge,
-		Scopes: slices.DeleteFunc(q.Scopes, func(s string) bool { return s == oidc.ScopeOfflineAccess || s == scopeOperator }), Kind: c.Login, Level: level,
+		Scopes: slices.DeleteFunc(q.Scopes, func(s string) bool { return s == oidc.ScopeOfflineAccess || s == scopeOperator }), Kind: who, Level: level,
 	}
 	if q.IDTokenHint != "" {
 		h, err := s.idTokenHint(ctx, q.IDTokenHint)
