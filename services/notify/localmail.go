@@ -56,23 +56,30 @@ func (s *Service) Outbox(ctx context.Context, q OutboxRequest) (out page.List[Lo
 	return page.Cut(signer, mails, q.limit, func(last LocalMail) any { return last.ID })
 }
 
+// OneMail shows a mail of the local outbox. Error: unknown_message.
+func (s *Service) OneMail(ctx context.Context, q MessageRequest) (LocalMail, error) {
+	row, err := s.localMail(ctx, q)
+	if err != nil {
+		return LocalMail{}, err
+	}
+	return s.readMail(ctx, row)
+}
+
 // RawMail returns a mail's RFC 5322 source. Error: unknown_message.
 func (s *Service) RawMail(ctx context.Context, q MessageRequest) (kit.Raw, error) {
+	row, err := s.localMail(ctx, q)
+	return kit.Raw{Status: http.StatusOK, Type: "message/rfc822", Body: row.Source}, err
+}
+
+func (s *Service) localMail(ctx context.Context, q MessageRequest) (row localMail, err error) {
 	if _, ok := tenantdir.From(ctx); !ok {
 		ctx = db.System(ctx)
 	}
-	var source []byte
-	err := s.DB.Read(ctx, func(tx *db.Tx) error {
-		query, args := `SELECT source FROM local_mails WHERE message_id = ?`, []any{q.ID}
-		if tx.Tenant() != "" {
-			query, args = query+` AND tenant_id = ?`, append(args, tx.Tenant())
-		}
-		return tx.Get(ctx, &source, query, args...)
+	err = s.DB.Read(ctx, func(tx *db.Tx) error {
+		row, err = oneLocalMail(ctx, tx, q.ID)
+		return err
 	})
-	if errors.Is(err, db.ErrNoRows) {
-		return kit.Raw{}, fault.NotFound("unknown_message", "there is no such message here")
-	}
-	return kit.Raw{Status: http.StatusOK, Type: "message/rfc822", Body: source}, err
+	return row, err
 }
 
 // readMail takes a mail apart as a mail program does.

@@ -164,6 +164,19 @@ func localMails(ctx context.Context, tx *db.Tx, f localFilter, limit int) (out [
 	return out, err
 }
 
+// oneLocalMail reads one, of any tenant under System. Error: unknown_message.
+func oneLocalMail(ctx context.Context, tx *db.Tx, mid id.ID) (row localMail, err error) {
+	query, args := `SELECT tenant_id, message_id, recipient, source, at FROM local_mails WHERE message_id = ?`, []any{mid}
+	if tx.Tenant() != "" {
+		query, args = query+` AND tenant_id = ?`, append(args, tx.Tenant())
+	}
+	err = tx.Get(ctx, &row, query, args...)
+	if errors.Is(err, db.ErrNoRows) {
+		return row, fault.NotFound("unknown_message", "there is no such message here")
+	}
+	return row, err
+}
+
 // Filter narrows a list of messages; zero values do not.
 type Filter struct {
 	Reference string

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -39,8 +40,8 @@ type Placeholder struct {
 //	((name))            the value; names are compared without case, spaces, _ and -
 //	((name??text))      text if the value of name is yes, y, true, t, 1, include or show
 //
-// The text of a condition may hold simple placeholders; for a placeholder that is no text
-// the condition is that a value is given. Body is Markdown (CommonMark without raw HTML).
+// The text of a condition may hold simple placeholders; for a placeholder that is optional or
+// no text the condition is that a value is given. Body is Markdown (CommonMark without raw HTML).
 type Template struct {
 	ID           id.ID
 	Name         string
@@ -245,6 +246,10 @@ func (t *Template) Fill(values Values) (Filled, error) {
 	for _, p := range t.Placeholders {
 		key := nameKey(p.Name)
 		f, err := t.fill(p.Kind, byKey[key])
+		if p.Optional {
+			f.given = f.given && f.plain != ""
+			f.yes = f.given
+		}
 		switch {
 		case err != nil:
 			invalid = append(invalid, fault.Field{Name: "/personalisation/" + p.Name, Code: "placeholder_invalid", Detail: err.Error()})
@@ -445,12 +450,13 @@ func isYes(s string) bool {
 	return false
 }
 
-// parseAmount reads 30.70, and 30,70 € as a German page shows it.
+var germanAmount = regexp.MustCompile(`^-?(\d{1,3}(\.\d{3})+|\d+),\d\d$`)
+
+// parseAmount reads 30.70, and 30,70 € or €30.70 as pages show it.
 func parseAmount(s string) (money.Amount, error) {
-	s = strings.TrimSpace(s)
-	if strings.ContainsAny(s, ",€") {
-		s = strings.NewReplacer("€", "", ".", "", " ", "", "\u00a0", "", "\u202f", "").Replace(s)
-		s = strings.Replace(s, ",", ".", 1)
+	s = strings.NewReplacer("€", "", " ", "", "\u00a0", "", "\u202f", "").Replace(s)
+	if germanAmount.MatchString(s) {
+		s = strings.NewReplacer(".", "", ",", ".").Replace(s)
 	}
 	a, err := money.Parse(s)
 	if err != nil {

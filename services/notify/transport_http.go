@@ -24,7 +24,9 @@ func (s *Service) routes(m *kit.Mux, v *authn.Verifier) {
 	kit.Route(m, "POST /t/{tenant}/notify/v1/api-keys/{id}/revoke", admin, s.RevokeKey)
 
 	kit.Route(m, "GET /t/{tenant}/notify/v1/outbox", staff, s.Outbox)
+	kit.Route(m, "GET /t/{tenant}/notify/v1/outbox/{id}", staff, s.OneMail)
 	kit.Route(m, "GET /t/{tenant}/notify/v1/outbox/{id}/raw", staff, s.RawMail)
 	kit.Route(m, "GET /notify/v1/outbox", v.Operator(), s.Outbox)
+	kit.Route(m, "GET /notify/v1/outbox/{id}", v.Operator(), s.OneMail)
 	kit.Route(m, "GET /notify/v1/outbox/{id}/raw", v.Operator(), s.RawMail)
 }
