@@ -3,6 +3,7 @@ package forms
 import (
 	"context"
 	"errors"
+	"time"
 
 	"basisdienste/contracts/gen/events"
 	"basisdienste/platform/bus"
@@ -31,7 +32,7 @@ func (s *Service) listen(r *bus.Router) {
 	})
 	bus.Call(r, "mail-paid", func(ctx context.Context, m bus.Meta, e events.ApplicationPaid) error {
 		return s.write(ctx, m, e.ApplicationID, "payment-receipt", func(_ tenantdir.Entry, a *Matter) map[string]string {
-			more := map[string]string{"amount": amountIn(a.Language, a.Amount), "kassenzeichen": "", "paid_at": s.timeIn(a.Language, e.At)}
+			more := map[string]string{"amount": a.Amount.String(), "kassenzeichen": "", "paid_at": e.At.UTC().Format(time.RFC3339)}
 			for _, p := range a.Payments {
 				if p.TransactionID == e.TransactionID {
 					more["kassenzeichen"] = p.Kassenzeichen

@@ -65,7 +65,7 @@ func (s *Service) mailLink(ctx context.Context, e tenantdir.Entry, m *Matter, p 
 	if m.Subject != "" {
 		link = s.BaseURL + applicationPath(e.Slug, m.ID)
 	}
-	err := s.tell(ctx, e, m, "payment-link", p.RequestID+"-link", map[string]string{"amount": amountIn(m.Language, p.Amount), "link": link})
+	err := s.tell(ctx, e, m, "payment-link", p.RequestID+"-link", map[string]string{"amount": p.Amount.String(), "link": link})
 	return errors.Join(err, s.postpone(ctx, p.RequestID, func(p *Payment, now db.Time) {
 		if err != nil {
 			p.Failed(now)

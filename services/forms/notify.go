@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
-	"time"
 
 	"basisdienste/platform/id"
-	"basisdienste/platform/money"
 	"basisdienste/platform/tenantdir"
 )
 
@@ -60,22 +57,4 @@ func (s *Service) inTenant(ctx context.Context, tenantID id.ID, appID string) (c
 	ctx = actFor(ctx, e)
 	m, err := s.matter(ctx, id.ID(appID))
 	return ctx, e, m, err
-}
-
-// amountIn and timeIn write for a message in the language.
-func amountIn(lang string, a money.Amount) string {
-	if lang == "en" {
-		return "€" + a.String()
-	}
-	return a.German()
-}
-
-var germanMonths = strings.Fields("Januar Februar März April Mai Juni Juli August September Oktober November Dezember")
-
-func (s *Service) timeIn(lang string, t time.Time) string {
-	t = t.In(s.zone)
-	if lang == "en" {
-		return t.Format("2 January 2006, 15:04")
-	}
-	return t.Format("2. ") + germanMonths[t.Month()-1] + t.Format(" 2006, 15:04 Uhr")
 }

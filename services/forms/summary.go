@@ -87,6 +87,8 @@ func (m *Matter) row(f *Field, pointer, lang string) Row {
 	return r
 }
 
+var germanMonths = strings.Fields("Januar Februar März April Mai Juni Juli August September Oktober November Dezember")
+
 // dateIn writes a day: "23. November 2026" or "23 November 2026".
 func dateIn(lang string, day time.Time) string {
 	if lang == "en" {

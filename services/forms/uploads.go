@@ -48,13 +48,14 @@ func (d *folder) path(tenantID, fileID id.ID) string {
 // Errors: file_too_large, file_type, file_type_mismatch, file_empty, upload_cut_off.
 func (d *folder) receive(tenantID id.ID, r io.Reader, rule *FileRule, name, claimed string) (_ File, err error) {
 	f := File{ID: id.New(), Name: fileName(name)}
+	r = source{r}
 	head := make([]byte, sniffed)
 	n, err := io.ReadFull(r, head)
 	switch {
 	case errors.Is(err, io.EOF):
 		return f, fault.Invalid("file_empty", "the file is empty; choose another one")
-	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		return f, cutOff(err)
+	case err != nil && err != io.ErrUnexpectedEOF: //nolint:errorlint // the same value: wrapped it would be the sender's
+		return f, err
 	}
 	head = head[:n]
 	if f.Type, err = typeOf(head, claimed, rule); err != nil {
@@ -70,7 +71,7 @@ func (d *folder) receive(tenantID id.ID, r io.Reader, rule *FileRule, name, clai
 		}
 	}()
 	hash := sha256.New()
-	f.Size, err = io.Copy(io.MultiWriter(tmp, hash), io.LimitReader(io.MultiReader(bytes.NewReader(head), source{r}), rule.MaxBytes+1))
+	f.Size, err = io.Copy(io.MultiWriter(tmp, hash), io.LimitReader(io.MultiReader(bytes.NewReader(head), r), rule.MaxBytes+1))
 	if err == nil && f.Size > rule.MaxBytes {
 		err = fault.TooLarge("file_too_large", "a file here may have at most %d bytes", rule.MaxBytes)
 	}
@@ -90,13 +91,9 @@ type source struct{ r io.Reader }
 func (s source) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = cutOff(err)
+		err = fault.Invalid("upload_cut_off", "the upload ended early; send the file again").Because(err)
 	}
 	return n, err
-}
-
-func cutOff(err error) error {
-	return fault.Invalid("upload_cut_off", "the upload ended early; send the file again").Because(err)
 }
 
 // place moves a complete file to where it stays, durably.
