@@ -347,7 +347,7 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 }
 
 // Seed makes the demo content of each service, in the order of the apps, and writes
-// DIR/demo.json. Without demo it does nothing.
+// DIR/demo.json; only then the process is ready. Without demo it does nothing.
 func (p *Process) Seed(ctx context.Context) error {
 	if !p.settings.Demo {
 		return nil
@@ -361,15 +361,19 @@ func (p *Process) Seed(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", o.app.Name, err)
 		}
 	}
-	p.ready.Store(true)
 	if lines, ok := d["click"].([]string); ok {
 		p.lines = lines
+		delete(d, "click")
 	}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(p.settings.DataDir, "demo.json"), append(text, '\n'))
+	if err := writeFile(filepath.Join(p.settings.DataDir, "demo.json"), append(text, '\n')); err != nil {
+		return err
+	}
+	p.ready.Store(true)
+	return nil
 }
 
 // Publish tells an event that no outbox holds: what a neighbour would have told, in a test.
