@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"strings"
 
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
@@ -25,11 +24,19 @@ const (
 )
 
 func (l links) path(tenant, transaction id.ID) string {
-	raw, err := hex.DecodeString(strings.ReplaceAll(tenant.String(), "-", ""))
-	if err != nil || len(raw) != tenantBytes {
-		raw = make([]byte, tenantBytes) // no tenant; leads to a page that is not there
+	token := make([]byte, tenantBytes, tenantBytes+proofBytes)
+	var digits [2 * tenantBytes]byte
+	n := 0
+	for i := range len(tenant) {
+		if tenant[i] != '-' && n < len(digits) {
+			digits[n] = tenant[i]
+			n++
+		}
 	}
-	return "/pay/" + transaction.String() + "/" + base64.RawURLEncoding.EncodeToString(append(raw, l.proof(raw, transaction)...))
+	// What is no tenant's id becomes a link to a page that is not there.
+	_, _ = hex.Decode(token, digits[:n])
+	token = append(token, l.proof(token, transaction)...)
+	return "/pay/" + transaction.String() + "/" + base64.RawURLEncoding.EncodeToString(token)
 }
 
 func (l links) url(tenant, transaction id.ID) string { return l.base + l.path(tenant, transaction) }

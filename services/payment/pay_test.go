@@ -18,6 +18,7 @@ import (
 	"basisdienste/platform/run"
 	"basisdienste/platform/runtest"
 	"basisdienste/platform/tenantdir"
+	"basisdienste/platform/web"
 	"basisdienste/services/payment"
 	"basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/xbezahldienste"
@@ -56,8 +57,9 @@ func (g *rig) login() {
 func newRig(t *testing.T, parts ...payment.Part) *rig {
 	t.Helper()
 	g := &rig{t: t, now: time.Now()}
-	probe := payment.Part{Open: func(_ context.Context, _ *run.Host, s *payment.Service) (payment.Opened, error) {
+	probe := payment.Part{Open: func(_ context.Context, h *run.Host, s *payment.Service) (payment.Opened, error) {
 		g.service = s
+		h.Mux.Handle("GET /static/", web.Static()) // as the console does in an installation
 		return payment.Opened{}, nil
 	}}
 	parts = append([]payment.Part{xbezahldienste.Part(), sandbox.Part(), probe}, parts...)
@@ -78,10 +80,16 @@ const home = "https://dienst.example/zurueck?antrag=17"
 
 func (g *rig) claim(requestID string) *claim {
 	g.t.Helper()
+	return g.claimFor(requestID, home)
+}
+
+// claimFor makes a claim whose payer goes on to redirectURL.
+func (g *rig) claimFor(requestID, redirectURL string) *claim {
+	g.t.Helper()
 	body := fmt.Sprintf(`{"requestId":%q,"requestTimestamp":"2026-11-23T09:30:00Z","currency":"EUR","grossAmount":30.70,
 		"description":"Bewohnerparkausweis","redirectUrl":%q,"items":[
 		{"id":"1","reference":"BPA","description":"Ausweis","taxRate":0,"quantity":1,"totalNetAmount":20.70,"totalTaxAmount":0,"singleNetAmount":20.70,"singleTaxAmount":0},
-		{"id":"2","reference":"BPA","description":"Plakette","taxRate":19,"quantity":2,"totalNetAmount":8.40,"totalTaxAmount":1.60,"singleNetAmount":4.20,"singleTaxAmount":0.80}]}`, requestID, home)
+		{"id":"2","reference":"BPA","description":"Plakette","taxRate":19,"quantity":2,"totalNetAmount":8.40,"totalTaxAmount":1.60,"singleNetAmount":4.20,"singleTaxAmount":0.80}]}`, requestID, redirectURL)
 	a := g.Do("POST", "/xbezahldienste/paymenttransaction/bewohnerparken/160510000000", g.token, body)
 	if a.Status != http.StatusOK {
 		g.t.Fatalf("POST = %d %s, want 200", a.Status, a.Body)

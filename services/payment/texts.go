@@ -19,6 +19,7 @@ var texts = web.Texts{
 	},
 
 	"summary":           {"Das bezahlen Sie", "What you are paying"},
+	"summary.done":      {"Ihre Zahlung", "Your payment"},
 	"row.amount":        {"Betrag", "Amount"},
 	"row.subject":       {"Wofür", "For"},
 	"row.payee":         {"Empfänger", "Payee"},

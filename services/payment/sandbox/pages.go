@@ -27,7 +27,7 @@ func (p *Provider) routes(h *run.Host) error {
 	if err != nil {
 		return err
 	}
-	site, err := h.Site(sub, texts)
+	site, err := h.Site(sub, Texts)
 	if err != nil {
 		return err
 	}

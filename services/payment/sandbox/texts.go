@@ -2,7 +2,8 @@ package sandbox
 
 import "basisdienste/platform/web"
 
-var texts = web.Texts{
+// Texts of the pages, German and English.
+var Texts = web.Texts{
 	"service":   {"Sandbox-Zahlungsanbieter", "Sandbox payment provider"},
 	"title":     {"Bezahlen (Sandbox)", "Pay (sandbox)"},
 	"sandbox":   {"Dies ist eine Übungsseite", "This is a practice page"},

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -21,14 +22,18 @@ import (
 // maxAmount is the schema's bound of every amount, in cents.
 const maxAmount money.Amount = 999_999_00
 
-// checker collects what is wrong, up to a number that a person reads.
-type checker struct{ wrong []fault.Field }
+// checker collects what is wrong, up to a number that a person reads. Names are put together
+// for what is wrong only: at is the pointer of the object that is checked.
+type checker struct {
+	at    string
+	wrong []fault.Field
+}
 
 const maxWrong = 20
 
 func (c *checker) add(name, detail string) {
 	if len(c.wrong) < maxWrong {
-		c.wrong = append(c.wrong, fault.Field{Name: name, Code: "invalid_value", Detail: detail})
+		c.wrong = append(c.wrong, fault.Field{Name: c.at + "/" + name, Code: "invalid_value", Detail: detail})
 	}
 }
 
@@ -130,30 +135,32 @@ func (c *checker) amount(name string, d Decimal, least money.Amount) money.Amoun
 // Error: schema_violation, with every wrong field.
 func (q *PaymentRequest) order() (payment.Order, error) {
 	var c checker
-	c.text("/requestId", q.RequestID, 36, idRune)
+	c.text("requestId", q.RequestID, 36, idRune)
 	if _, err := time.Parse(time.RFC3339, q.RequestTimestamp); err != nil {
-		c.add("/requestTimestamp", "must be a time such as 2026-11-23T09:30:00Z")
+		c.add("requestTimestamp", "must be a time such as 2026-11-23T09:30:00Z")
 	}
-	c.text("/currency", q.Currency, 3, wordRune)
+	c.text("currency", q.Currency, 3, wordRune)
 	o := payment.Order{RequestID: q.RequestID, Currency: q.Currency, RedirectURL: q.RedirectURL}
-	o.Amount = c.amount("/grossAmount", q.GrossAmount, 1)
-	c.optional("/purpose", q.Purpose, 27, purposeRune)
-	c.optional("/description", q.Description, 250, textRune)
+	o.Amount = c.amount("grossAmount", q.GrossAmount, 1)
+	c.optional("purpose", q.Purpose, 27, purposeRune)
+	c.optional("description", q.Description, 250, textRune)
 	o.Purpose, o.Description = value(q.Purpose), value(q.Description)
-	c.text("/redirectUrl", q.RedirectURL, 2082, textRune)
+	c.text("redirectUrl", q.RedirectURL, 2082, textRune)
 	if _, err := url.ParseRequestURI(q.RedirectURL); err != nil && q.RedirectURL != "" {
-		c.add("/redirectUrl", "must be an absolute URL")
+		c.add("redirectUrl", "must be an absolute URL")
 	}
 	switch n := len(q.Items); {
 	case n == 0:
-		c.add("/items", "must have at least one item")
+		c.add("items", "must have at least one item")
 	case n > 99:
-		c.add("/items", "must have at most 99 items")
+		c.add("items", "must have at most 99 items")
 	default:
 		o.Items = make([]payment.Item, n)
 		for i := range q.Items {
-			o.Items[i] = q.Items[i].item(&c, "/items/"+strconv.Itoa(i))
+			c.at = "/items/" + strconv.Itoa(i)
+			o.Items[i] = q.Items[i].item(&c)
 		}
+		c.at = ""
 	}
 	if q.Requestor != nil {
 		q.Requestor.check(&c)
@@ -168,100 +175,101 @@ func value(s *string) string {
 	return *s
 }
 
-func (p *PaymentItem) item(c *checker, at string) payment.Item {
-	c.text(at+"/id", p.ID, 36, idRune)
-	c.text(at+"/reference", p.Reference, 36, idRune)
-	c.optional(at+"/description", p.Description, 250, textRune)
+func (p *PaymentItem) item(c *checker) payment.Item {
+	c.text("id", p.ID, 36, idRune)
+	c.text("reference", p.Reference, 36, idRune)
+	c.optional("description", p.Description, 250, textRune)
 	if rate, err := strconv.ParseFloat(p.TaxRate.text, 64); err != nil || rate < 0 || rate > 100 {
-		c.add(at+"/taxRate", "must be a number from 0 to 100")
+		c.add("taxRate", "must be a number from 0 to 100")
 	}
 	quantity, ok := p.Quantity.scaled(0)
 	if !ok || p.Quantity.missing() || quantity < 1 || quantity > 999_999 {
-		c.add(at+"/quantity", "must be a whole number from 1 to 999999")
+		c.add("quantity", "must be a whole number from 1 to 999999")
 	}
 	if len(p.BookingData) > 99 {
-		c.add(at+"/bookingData", "must have at most 99 entries")
+		c.add("bookingData", "must have at most 99 entries")
 	}
 	for key, text := range p.BookingData {
-		c.text(at+"/bookingData/"+key, text, 250, bookingRune)
+		c.text("bookingData/"+key, text, 250, bookingRune)
 	}
 	return payment.Item{
 		ID: p.ID, Reference: p.Reference, Description: value(p.Description), TaxRate: p.TaxRate.text, Quantity: quantity,
-		TotalNet:  c.amount(at+"/totalNetAmount", p.TotalNetAmount, 1),
-		TotalTax:  c.amount(at+"/totalTaxAmount", p.TotalTaxAmount, 0),
-		SingleNet: c.amount(at+"/singleNetAmount", p.SingleNetAmount, 1),
-		SingleTax: c.amount(at+"/singleTaxAmount", p.SingleTaxAmount, 0), BookingData: p.BookingData,
+		TotalNet:  c.amount("totalNetAmount", p.TotalNetAmount, 1),
+		TotalTax:  c.amount("totalTaxAmount", p.TotalTaxAmount, 0),
+		SingleNet: c.amount("singleNetAmount", p.SingleNetAmount, 1),
+		SingleTax: c.amount("singleTaxAmount", p.SingleTaxAmount, 0), BookingData: p.BookingData,
 	}
 }
 
 func (r *Requestor) check(c *checker) {
-	const at = "/requestor"
-	c.required(at+"/name", r.Name, 250, textRune)
-	c.oneOf(at+"/requestorType", r.RequestorType, "INDIVIDUAL", "ORGANIZATION")
+	c.at = "/requestor"
+	c.required("name", r.Name, 250, textRune)
+	c.oneOf("requestorType", r.RequestorType, "INDIVIDUAL", "ORGANIZATION")
 	organization := value(r.RequestorType) == "ORGANIZATION"
 	if organization {
-		c.absent(at+"/firstName", r.FirstName != nil)
-		c.absent(at+"/gender", r.Gender != nil)
+		c.absent("firstName", r.FirstName != nil)
+		c.absent("gender", r.Gender != nil)
 	} else {
-		c.required(at+"/firstName", r.FirstName, 250, bookingRune)
-		c.oneOf(at+"/gender", r.Gender, "M", "F", "D")
+		c.required("firstName", r.FirstName, 250, bookingRune)
+		c.oneOf("gender", r.Gender, "M", "F", "D")
 	}
 	if legacy := r.RequestorType == nil; legacy {
-		c.optional(at+"/organizationName", r.OrganizationName, 250, textRune)
+		c.optional("organizationName", r.OrganizationName, 250, textRune)
 	} else {
-		c.absent(at+"/isOrganization", r.IsOrganization != nil)
-		c.absent(at+"/organizationName", r.OrganizationName != nil)
+		c.absent("isOrganization", r.IsOrganization != nil)
+		c.absent("organizationName", r.OrganizationName != nil)
 	}
 	if r.Address == nil {
-		c.add(at+"/address", "is required")
+		c.add("address", "is required")
 		return
 	}
-	r.Address.check(c, at+"/address", r.RequestorType == nil)
+	c.at += "/address"
+	r.Address.check(c, r.RequestorType == nil)
 }
 
-func (a *Address) check(c *checker, at string, legacy bool) {
+func (a *Address) check(c *checker, legacy bool) {
 	if legacy {
-		c.optional(at+"/street", a.Street, 250, textRune)
-		c.optional(at+"/houseNumber", a.HouseNumber, 20, idRune)
+		c.optional("street", a.Street, 250, textRune)
+		c.optional("houseNumber", a.HouseNumber, 20, idRune)
 		if len(a.AddressLine) > 9 {
-			c.add(at+"/addressLine", "must have at most 9 lines")
+			c.add("addressLine", "must have at most 9 lines")
 		}
 		for i, line := range a.AddressLine {
-			c.text(at+"/addressLine/"+strconv.Itoa(i), line, 250, textRune)
+			c.text("addressLine/"+strconv.Itoa(i), line, 250, textRune)
 		}
-		c.optional(at+"/postalCode", a.PostalCode, 5, digitRune)
+		c.optional("postalCode", a.PostalCode, 5, digitRune)
 		if len(value(a.PostalCode)) < 5 && a.PostalCode != nil {
-			c.add(at+"/postalCode", "must have 5 digits")
+			c.add("postalCode", "must have 5 digits")
 		}
-		c.optional(at+"/city", a.City, 250, textRune)
-		c.optional(at+"/country", a.Country, 2, wordRune)
+		c.optional("city", a.City, 250, textRune)
+		c.optional("country", a.Country, 2, wordRune)
 		if len(value(a.Country)) < 2 && a.Country != nil {
-			c.add(at+"/country", "must have 2 letters")
+			c.add("country", "must have 2 letters")
 		}
 		for name, s := range map[string]*string{
 			"addressType": a.AddressType, "addressLine1": a.AddressLine1, "addressLine2": a.AddressLine2, "addressLine3": a.AddressLine3,
 			"countrySubdivision": a.CountrySubdivision, "countryCode": a.CountryCode,
 		} {
-			c.absent(at+"/"+name, s != nil)
+			c.absent(""+name, s != nil)
 		}
 		return
 	}
-	c.required(at+"/addressType", a.AddressType, 14, wordRune)
-	c.oneOf(at+"/addressType", a.AddressType, "POSTAL_ADDRESS")
-	c.required(at+"/addressLine1", a.AddressLine1, 250, textRune)
-	c.optional(at+"/addressLine2", a.AddressLine2, 250, textRune)
-	c.optional(at+"/addressLine3", a.AddressLine3, 250, textRune)
-	c.required(at+"/city", a.City, 250, textRune)
-	c.required(at+"/postalCode", a.PostalCode, 16, textRune)
-	c.optional(at+"/countrySubdivision", a.CountrySubdivision, 250, textRune)
-	c.required(at+"/countryCode", a.CountryCode, 2, upperRune)
+	c.required("addressType", a.AddressType, 14, wordRune)
+	c.oneOf("addressType", a.AddressType, "POSTAL_ADDRESS")
+	c.required("addressLine1", a.AddressLine1, 250, textRune)
+	c.optional("addressLine2", a.AddressLine2, 250, textRune)
+	c.optional("addressLine3", a.AddressLine3, 250, textRune)
+	c.required("city", a.City, 250, textRune)
+	c.required("postalCode", a.PostalCode, 16, textRune)
+	c.optional("countrySubdivision", a.CountrySubdivision, 250, textRune)
+	c.required("countryCode", a.CountryCode, 2, upperRune)
 	if len(value(a.CountryCode)) < 2 && a.CountryCode != nil {
-		c.add(at+"/countryCode", "must have 2 letters")
+		c.add("countryCode", "must have 2 letters")
 	}
-	c.absent(at+"/street", a.Street != nil)
-	c.absent(at+"/houseNumber", a.HouseNumber != nil)
-	c.absent(at+"/addressLine", a.AddressLine != nil)
-	c.absent(at+"/country", a.Country != nil)
+	c.absent("street", a.Street != nil)
+	c.absent("houseNumber", a.HouseNumber != nil)
+	c.absent("addressLine", a.AddressLine != nil)
+	c.absent("country", a.Country != nil)
 }
 
 // noNulls refuses null anywhere in the body. Error: schema_violation.
@@ -280,7 +288,7 @@ func noNulls(body []byte) error {
 		}
 		if token.Kind() == 'n' {
 			c := checker{}
-			c.add(string(dec.StackPointer()), "must not be null, leave it out instead")
+			c.add(strings.TrimPrefix(string(dec.StackPointer()), "/"), "must not be null, leave it out instead")
 			return c.err()
 		}
 	}

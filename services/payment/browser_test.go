@@ -1,0 +1,162 @@
+package payment_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"basisdienste/platform/web/browsertest"
+	"basisdienste/platform/web/webtest"
+	"basisdienste/services/payment"
+	"basisdienste/services/payment/sandbox"
+)
+
+func TestMain(m *testing.M) { os.Exit(browsertest.Main(m)) }
+
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	all := maps.Clone(payment.PageTexts)
+	maps.Copy(all, sandbox.Texts)
+	webtest.Texts(t, ".", all)
+}
+
+// look checks the page that the tab shows.
+func look(t *testing.T, tab context.Context, name string) {
+	t.Helper()
+	browsertest.Axe(t, tab)
+	browsertest.Fits(t, tab)
+	browsertest.Screenshot(t, tab, name)
+}
+
+func evaluate(t *testing.T, tab context.Context, expression string) string {
+	t.Helper()
+	got, err := chromedp.Run(tab, chromedp.Evaluate[string](expression))
+	if err != nil {
+		t.Fatalf("evaluate %s: %v", expression, err)
+	}
+	return got
+}
+
+func heading(t *testing.T, tab context.Context, want string) {
+	t.Helper()
+	if got := evaluate(t, tab, `document.querySelector("h1").textContent.trim()`); got != want {
+		t.Fatalf("heading = %q, want %q", got, want)
+	}
+}
+
+// next clicks and waits until another page is there.
+func next(t *testing.T, tab context.Context, selector string) {
+	t.Helper()
+	if _, err := chromedp.RunResponse(tab, chromedp.Click(chromedp.CSS(selector))); err != nil {
+		t.Fatalf("click %s: %v", selector, err)
+	}
+}
+
+// choose picks a payment method.
+func choose(t *testing.T, tab context.Context, offer string) {
+	t.Helper()
+	if err := chromedp.Do(tab, chromedp.Click(chromedp.CSS("input[value="+offer+"]"))); err != nil {
+		t.Fatalf("choose %s: %v", offer, err)
+	}
+}
+
+// A payer walks through all pages: an empty choice, a decline, another try, the waiting page,
+// the result, on a desk with and without scripts and on a phone.
+func TestBrowser_pay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		options browsertest.Options
+		pay     string
+		declined,
+		waiting,
+		payed string
+	}{
+		{"desktop", browsertest.Options{}, "Gebühr bezahlen", "Ihre Bank hat die Zahlung", "Ihre Zahlung wird verarbeitet", "Ihre Zahlung ist angekommen"},
+		{"desktop-noscript-en", browsertest.Options{NoScript: true, Lang: "en"}, "Pay the fee", "Your bank declined", "Your payment is being processed", "Your payment has arrived"},
+		{"phone-dark", browsertest.Options{Phone: true, NoScript: true, Dark: true}, "Gebühr bezahlen", "Ihre Bank hat die Zahlung", "Ihre Zahlung wird verarbeitet", "Ihre Zahlung ist angekommen"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g := newRig(t)
+			made := g.claim("r-1")
+			tab := browsertest.Open(t, c.options)
+			browsertest.Visit(t, tab, made.pay)
+			heading(t, tab, c.pay)
+			look(t, tab, "pay-"+c.name)
+
+			next(t, tab, "main form button.kern-btn--primary")
+			look(t, tab, "pay-no-choice-"+c.name)
+
+			byCard := func() {
+				choose(t, tab, "card")
+				next(t, tab, "main form button.kern-btn--primary")
+			}
+			byCard()
+			look(t, tab, "sandbox-"+c.name)
+			next(t, tab, "button[value=decline]")
+			heading(t, tab, c.pay)
+			page := evaluate(t, tab, `document.querySelector("main").textContent`)
+			if !strings.Contains(page, c.declined) {
+				t.Errorf("after a decline the page says\n%s\nwant %q", page, c.declined)
+			}
+			look(t, tab, "pay-declined-"+c.name)
+
+			byCard()
+			next(t, tab, "button[value=late]")
+			heading(t, tab, c.waiting)
+			look(t, tab, "pay-waiting-"+c.name)
+
+			g.pass(time.Minute)
+			if err := g.service.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			next(t, tab, "a.kern-btn--primary")
+			heading(t, tab, c.payed)
+			look(t, tab, "pay-result-"+c.name)
+		})
+	}
+}
+
+// The browser goes on to the client's own page, on another origin, without stumbling over
+// the pages' content security policy.
+func TestBrowser_backToTheService(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	service := newService(t)
+	made := g.claimFor("r-1", service+"/zurueck?antrag=17")
+	tab := browsertest.Open(t, browsertest.Options{NoScript: true})
+	browsertest.Visit(t, tab, made.pay)
+	choose(t, tab, "card")
+	next(t, tab, "main form button.kern-btn--primary")
+	next(t, tab, "button[value=pay]")
+	at := evaluate(t, tab, "location.href")
+	if want := service + "/zurueck?antrag=17"; at != want {
+		t.Errorf("after paying the browser is at %s, want %s", at, want)
+	}
+	canceled := g.claimFor("r-2", service+"/zurueck?antrag=18")
+	browsertest.Visit(t, tab, canceled.pay)
+	next(t, tab, "main form button.kern-btn--tertiary")
+	at = evaluate(t, tab, "location.href")
+	if want := service + "/zurueck?antrag=18"; at != want {
+		t.Errorf("after canceling the browser is at %s, want %s", at, want)
+	}
+}
+
+// newService stands for the online service that the browser goes back to.
+func newService(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="de"><title>Dienst</title><link rel="icon" href="data:,"><h1>Willkommen zurück</h1>`))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
