@@ -31,6 +31,7 @@ type rig struct {
 	service *payment.Service
 	erfurt  tenantdir.Entry
 	token   string
+	seed    func(ctx context.Context, d run.Demo) error
 
 	mu  sync.Mutex
 	now time.Time
@@ -63,7 +64,14 @@ func newRig(t *testing.T, parts ...payment.Part) *rig {
 		return payment.Opened{}, nil
 	}}
 	parts = append([]payment.Part{xbezahldienste.Part(), sandbox.Part(), probe}, parts...)
-	g.Env = runtest.Start(t, []run.App{payment.New(parts...)}, runtest.Clock(g.clock), runtest.Set("payment.sweep_every", "1h"))
+	app := payment.New(parts...)
+	open := app.Open
+	app.Open = func(ctx context.Context, h *run.Host) (run.Unit, error) {
+		unit, err := open(ctx, h)
+		g.seed = unit.Seed
+		return unit, err
+	}
+	g.Env = runtest.Start(t, []run.App{app}, runtest.Clock(g.clock), runtest.Set("payment.sweep_every", "1h"))
 	g.erfurt = g.Tenant("erfurt", "160510000000", "16051000")
 	g.login()
 	return g
