@@ -46,7 +46,9 @@ func (s *Site) secureHeaders(h http.Header, formAction []string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "+
 		"script-src 'self'; connect-src 'self'; form-action "+action+"; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
+	if h.Get("Referrer-Policy") != "no-referrer" { // set by a page whose address is a secret
+		h.Set("Referrer-Policy", "same-origin")
+	}
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 	if s.secure {
