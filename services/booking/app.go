@@ -13,6 +13,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+//go:embed templates/*.html
+var templates embed.FS
+
 // Migrations makes the service's own tables.
 func Migrations() db.Set {
 	sub, err := fs.Sub(migrations, "migrations")
@@ -52,7 +55,12 @@ func open(ctx context.Context, h *run.Host, conference OpenConference) (run.Unit
 		h.Log.WarnContext(ctx, "no conference system is set up (booking.conference.domain): video appointments are not offered")
 	}
 	s.declareLimits()
+	pages, err := newPages(s, h)
+	if err != nil {
+		return run.Unit{}, err
+	}
 	s.routes(h.Mux, h.Verifier)
+	pages.routes(h.Mux)
 	s.listen(h.Bus)
 	return run.Unit{Seed: s.seed, Jobs: []run.Job{
 		{Name: "expire-holds", Every: cfg.SweepEvery, Run: s.Sweep},

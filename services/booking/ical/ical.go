@@ -188,13 +188,15 @@ var berlin = func() *time.Location {
 	return l
 }()
 
-// time writes a moment in local time; in the hour that comes twice, local time means its
-// first pass (RFC 5545 section 3.3.5), so the second is written in UTC.
+// time writes a moment in local time. In the hour that comes twice local time means its first
+// pass (RFC 5545 section 3.3.5), but not to every program, so it is written in UTC there.
 func (w *writer) time(name string, t time.Time) {
 	local := t.In(berlin).Format(layout)
-	if t.Add(-time.Hour).In(berlin).Format(layout) == local {
-		w.raw(name, utc(t))
-		return
+	for _, other := range []time.Duration{-time.Hour, time.Hour} {
+		if t.Add(other).In(berlin).Format(layout) == local {
+			w.raw(name, utc(t))
+			return
+		}
 	}
 	w.property(name, local, param{"TZID", []string{"Europe/Berlin"}})
 }

@@ -1,0 +1,4 @@
+package booking
+
+// PageTexts is for the test that looks for missing texts.
+var PageTexts = texts
