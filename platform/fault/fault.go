@@ -28,6 +28,7 @@ const (
 	KindRateLimited                  // 429: later
 	KindUnavailable                  // 503: later, not your fault
 	KindMethodNotAllowed             // 405: another method
+	KindTooSlow                      // 408: the request did not arrive in time
 )
 
 // Status returns the HTTP status of the kind.
@@ -57,6 +58,8 @@ func (k Kind) Status() int {
 		return http.StatusServiceUnavailable
 	case KindMethodNotAllowed:
 		return http.StatusMethodNotAllowed
+	case KindTooSlow:
+		return http.StatusRequestTimeout
 	case KindInternal:
 		return http.StatusInternalServerError
 	}

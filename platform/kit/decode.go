@@ -1,11 +1,15 @@
 package kit
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,13 +25,41 @@ func hasBody(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
+// bodyTime is how long a MaxBody of JSON may take to arrive; a longer one gets as much more.
+const bodyTime = 20 * time.Second
+
+// input is what a request type says of its body; it is asked once for each route.
+type input struct {
+	json, optional bool
+	most           int64
+	time           time.Duration
+}
+
+func inputOf(q any, perMaxBody time.Duration) input {
+	in := input{json: true, most: MaxBody}
+	if _, none := q.(interface{ noBody() }); none {
+		in.json = false
+	}
+	_, in.optional = q.(interface{ optionalBody() })
+	if b, ok := q.(interface{ MaxBody() int64 }); ok {
+		in.most = b.MaxBody()
+	}
+	in.time = perMaxBody * time.Duration(max(1, in.most/MaxBody))
+	return in
+}
+
 // decode fills q from the request and returns the body's bytes.
-func decode[Q any](r *http.Request, q *Q) ([]byte, error) {
+func decode[Q any](r *http.Request, q *Q, in input) ([]byte, error) {
 	var body []byte
 	var err error
-	if hasBody(r.Method) && takesJSON(q) {
-		if body, err = readJSON(r, q); err != nil {
+	if hasBody(r.Method) && in.json {
+		if body, err = readJSON(r, in); err != nil {
 			return nil, err
+		}
+		if len(body) > 0 || !in.optional {
+			if err := Strict(body, q); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if f, ok := any(q).(FromHTTPer); ok {
@@ -54,40 +86,89 @@ type OptionalBody struct{}
 
 func (OptionalBody) optionalBody() {}
 
-func takesJSON(q any) bool {
-	_, none := q.(interface{ noBody() })
-	return !none
+// jsonBody remembers where the answer goes: who sends too much or too slowly is cut off there.
+type jsonBody struct {
+	io.ReadCloser
+	w http.ResponseWriter
 }
 
-func readJSON(r *http.Request, q any) ([]byte, error) {
-	if ct := r.Header.Get("Content-Type"); ct != "" {
+func readJSON(r *http.Request, in input) ([]byte, error) {
+	if ct := r.Header.Get("Content-Type"); ct != "" && ct != "application/json" {
 		media, _, err := mime.ParseMediaType(ct)
 		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
 			return nil, fault.Unsupported("json_expected", "send the body as application/json")
 		}
 	}
-	most := int64(MaxBody)
-	if b, ok := q.(interface{ MaxBody() int64 }); ok {
-		most = b.MaxBody()
+	w := r.Body.(*jsonBody).w
+	if r.ContentLength > in.most {
+		w.Header().Set("Connection", "close") // nobody reads what is on the way
+		return nil, tooLarge(in.most)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, fault.TooLarge("body_too_large", "a JSON body has at most %d bytes", tooLarge.Limit)
-		}
-		return nil, fault.Invalid("body_unreadable", "the body ended early").Because(err)
+	// The server's own writer, below the middlewares', is what http.MaxBytesReader closes.
+	server := w
+	for u, ok := server.(unwrapper); ok; u, ok = server.(unwrapper) {
+		server = u.Unwrap()
 	}
-	if _, optional := q.(interface{ optionalBody() }); optional && len(body) == 0 {
+	control := http.NewResponseController(server)
+	timed := control.SetReadDeadline(time.Now().Add(in.time)) == nil // calls inside the process have none
+	body, err := readAll(http.MaxBytesReader(server, r.Body, in.most), r.ContentLength)
+	if timed && err == nil {
+		// Left in place it would end the context of a handler that works longer.
+		err = control.SetReadDeadline(time.Time{})
+	}
+	var over *http.MaxBytesError
+	switch {
+	case err == nil:
 		return body, nil
+	case errors.As(err, &over):
+		return nil, tooLarge(over.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, fault.New(fault.KindTooSlow, "body_too_slow", "the body did not arrive within %s", in.time)
 	}
-	return body, Strict(body, q)
+	return nil, fault.Invalid("body_unreadable", "the body ended early").Because(err)
+}
+
+// readAll is io.ReadAll for a body whose length was declared, if it was (-1 if not). What a
+// client declares and does not send makes us reserve 64 KiB at most.
+func readAll(r io.Reader, declared int64) ([]byte, error) {
+	size := int64(512)
+	if declared >= 0 {
+		size = min(declared+1, 64<<10) // the one byte finds the end
+	}
+	b := make([]byte, 0, size)
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(b) == cap(b) {
+			b = slices.Grow(b, 512)
+		}
+	}
+}
+
+type unwrapper interface{ Unwrap() http.ResponseWriter }
+
+func tooLarge(most int64) error {
+	return fault.TooLarge("body_too_large", "a JSON body has at most %d bytes", most)
 }
 
 // Strict decodes JSON and refuses what a careless client sends: unknown and duplicate
 // members, wrong types, a byte order mark, anything after the value. The fault names the
 // member by its JSON pointer (RFC 6901). Names are compared exactly.
 func Strict(body []byte, dst any) error {
+	// For the decoder null fits every type; as a whole body it says nothing.
+	if trimmed := bytes.Trim(body, " \t\r\n"); string(trimmed) == "null" {
+		return fault.Invalid("wrong_type", "the body is null, which does not fit here").
+			With(fault.Field{Name: "", Code: "wrong_type", Detail: "is null"})
+	} else if len(trimmed) == 0 {
+		return fault.Invalid("invalid_json", "the body is empty; it has to be a JSON value, such as {}")
+	}
 	err := json.Unmarshal(body, dst, json.RejectUnknownMembers(true))
 	if err == nil {
 		return nil

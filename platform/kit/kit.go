@@ -8,11 +8,14 @@ package kit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/go-kit/kit/endpoint"
 	httptransport "github.com/go-kit/kit/transport/http"
@@ -45,12 +48,14 @@ type Mux struct {
 	log     *slog.Logger
 	wrap    []func(http.Handler) http.Handler
 	onError func(http.ResponseWriter, *http.Request, error)
+
+	bodyTime time.Duration // in which a MaxBody of JSON has to arrive
 }
 
 // NewMux returns an empty Mux. Each wrap runs around every handler, the first outermost,
 // after the pattern matched, so that path values are there.
 func NewMux(log *slog.Logger, wrap ...func(http.Handler) http.Handler) *Mux {
-	return &Mux{mux: http.NewServeMux(), log: log, wrap: wrap, onError: problem.Write}
+	return &Mux{mux: http.NewServeMux(), log: log, wrap: wrap, onError: problem.Write, bodyTime: bodyTime}
 }
 
 // WithErrors returns a view of the same Mux whose routes answer errors by f: for a standard
@@ -108,7 +113,7 @@ type FromHTTPer interface{ FromHTTP(r *http.Request) error }
 // Validator is a request that checks itself.
 type Validator interface{ Validate() error }
 
-// Raw is an answer that is sent as it is.
+// Raw is an answer that is sent as it is. Status 0 is 200.
 type Raw struct {
 	Status int
 	Type   string
@@ -123,31 +128,44 @@ type None struct{}
 // StatusCode method says; its Headers method may add header fields. An error is answered as
 // problem+json; one that is no fault is logged here, once, and nowhere else.
 func Route[Q, R any](m *Mux, pattern string, guard Guard, fn func(context.Context, Q) (R, error)) {
-	operation := pattern
+	var zero Q
+	takes := inputOf(&zero, m.bodyTime)
 	use := func(ctx context.Context, request any) (any, error) {
 		r := request.(*http.Request)
 		var q Q
-		body, err := decode(r, &q)
+		body, err := decode(r, &q, takes)
 		if err != nil {
 			return nil, err
 		}
 		if key := r.Header.Get(idem.Header); key != "" && hasBody(r.Method) {
-			if ctx, err = idem.With(ctx, operation, key, r.URL.Path, body); err != nil {
+			if ctx, err = idem.With(ctx, pattern, key, r.URL.RequestURI(), body); err != nil {
 				return nil, err
 			}
 		}
 		return fn(ctx, q)
 	}
 	onError := m.onError
+	server := httptransport.NewServer(endpoint.Middleware(guard)(use),
+		func(_ context.Context, r *http.Request) (any, error) { return r, nil },
+		encode,
+		httptransport.ServerBefore(func(ctx context.Context, r *http.Request) context.Context {
+			return context.WithValue(ctx, requestKey{}, r)
+		}),
+		httptransport.ServerErrorEncoder(func(ctx context.Context, err error, w http.ResponseWriter) {
+			onError(w, ctx.Value(requestKey{}).(*http.Request), err)
+		}),
+		httptransport.ServerErrorHandler(logInternal{m.log}),
+	)
 	m.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		httptransport.NewServer(endpoint.Middleware(guard)(use),
-			func(_ context.Context, r *http.Request) (any, error) { return r, nil },
-			encode,
-			httptransport.ServerErrorEncoder(func(_ context.Context, err error, w http.ResponseWriter) { onError(w, r, err) }),
-			httptransport.ServerErrorHandler(logInternal{m.log}),
-		).ServeHTTP(w, r)
+		if takes.json && hasBody(r.Method) {
+			r.Body = &jsonBody{ReadCloser: r.Body, w: w}
+		}
+		server.ServeHTTP(w, r)
 	}))
 }
+
+// requestKey is where the error encoder finds the request; go-kit does not hand it on.
+type requestKey struct{}
 
 type logInternal struct{ log *slog.Logger }
 
@@ -180,12 +198,17 @@ func encode(_ context.Context, w http.ResponseWriter, response any) error {
 		if v.Type != "" {
 			h.Set("Content-Type", v.Type)
 		}
-		w.WriteHeader(v.Status)
+		h.Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(cmp.Or(v.Status, http.StatusOK))
 		_, _ = w.Write(v.Body) // the client went away
 		return nil
 	}
 	b := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(b)
+	defer func() {
+		if b.Cap() <= MaxBody { // a single big list is not kept for ever
+			buffers.Put(b)
+		}
+	}()
 	b.Reset()
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
@@ -199,6 +222,7 @@ func encode(_ context.Context, w http.ResponseWriter, response any) error {
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // the client went away
 	return nil
