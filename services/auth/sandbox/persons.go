@@ -36,7 +36,8 @@ func persons() []person {
 	}
 }
 
-func texts() web.Texts {
+// Texts are the words of the pages, German and English.
+func Texts() web.Texts {
 	return web.Texts{
 		"service":             {"Testanmeldung", "Test login"},
 		"sandbox.title":       {"Testanmeldung", "Test login"},

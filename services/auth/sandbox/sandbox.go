@@ -26,7 +26,7 @@ func Open(d auth.ProviderDeps) (auth.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	site, err := d.Site(own, texts())
+	site, err := d.Site(own, Texts())
 	return &provider{broker: d.Broker, site: site}, err
 }
 
