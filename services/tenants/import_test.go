@@ -382,3 +382,38 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 		}
 	})
 }
+
+func FuzzReader(f *testing.F) {
+	f.Add([]byte(header + `160510000000,16051000,"Erfurt, Stadt","Erfurt, Stadt","Erfurt, Stadt",50,213981,99084`))
+	f.Add([]byte("\ufeff" + header + "\r\n\"\xff\n160510000000,16051000,X,X,X,58,,\n"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		r, err := newReader(bytes.NewReader(file))
+		if err != nil {
+			return
+		}
+		seen, last := map[string]bool{}, 1
+		for {
+			m, bad, err := r.row()
+			if err != nil {
+				return
+			}
+			line := m.line
+			if bad != nil {
+				line = bad.Line
+			} else {
+				if len(m.ars) != 12 || len(m.ags) != 8 || m.name == "" || seen[m.ars] {
+					t.Fatalf("row() = %+v, want whole keys, a name, and each ARS once", m)
+				}
+				seen[m.ars] = true
+				g := newGroup(m, false)
+				if wrong := checkSlug(slugs(g.name, g.place, g.area)[0]); wrong != nil && wrong[0].Code != "reserved_slug" {
+					t.Fatalf("slug of %q: %s", g.name, wrong[0].Detail)
+				}
+			}
+			if line <= last {
+				t.Fatalf("row() is at line %d after line %d", line, last)
+			}
+			last = line
+		}
+	})
+}
