@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io/fs"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -86,6 +87,24 @@ type Dir struct {
 	clock  func() time.Time
 	found  *lru.Cache[string, fresh[Entry]]
 	grants *lru.Cache[string, fresh[grants]]
+	change atomic.Int64 // counts the changes that this process heard
+}
+
+// remember caches what was read while change was at seen. A read that began before a change
+// must not outlive it: either it is not added, or the change, which counts first and empties
+// then, removes it.
+func remember[T any](d *Dir, c *lru.Cache[string, fresh[T]], key string, value T, seen int64) {
+	c.Add(key, fresh[T]{value, d.clock().Add(Stale)})
+	if d.change.Load() != seen {
+		c.Remove(key)
+	}
+}
+
+// forget empties the caches after a change was committed.
+func (d *Dir) forget() {
+	d.change.Add(1)
+	d.found.Purge()
+	d.grants.Purge()
 }
 
 // fresh is a value that may be used until a time.
@@ -137,7 +156,7 @@ func (d *Dir) BySlug(ctx context.Context, slug string) (Entry, error) {
 	if !slugShape.MatchString(slug) {
 		return Entry{}, unknown(slug)
 	}
-	return d.find(ctx, "slug:"+slug, slug, `SELECT entry FROM tenant_directory WHERE slug = ? ORDER BY tenant_id LIMIT 1`)
+	return d.find(ctx, "slug:"+slug, slug, `SELECT entry FROM tenant_directory WHERE slug = ? AND NOT erased ORDER BY tenant_id LIMIT 1`)
 }
 
 // ByID finds a tenant by its id. Error: unknown_tenant.
@@ -145,7 +164,7 @@ func (d *Dir) ByID(ctx context.Context, tenantID id.ID) (Entry, error) {
 	if tenantID == tenant.Operator {
 		return Operator(), nil
 	}
-	return d.find(ctx, "id:"+tenantID.String(), tenantID.String(), `SELECT entry FROM tenant_directory WHERE tenant_id = ?`)
+	return d.find(ctx, "id:"+tenantID.String(), tenantID.String(), `SELECT entry FROM tenant_directory WHERE tenant_id = ? AND NOT erased`)
 }
 
 // ByKey finds a tenant by the ARS (12 digits) or AGS (8 digits) of one of its
@@ -155,7 +174,7 @@ func (d *Dir) ByKey(ctx context.Context, key string) (Entry, error) {
 		return Entry{}, unknown(key)
 	}
 	return d.find(ctx, "key:"+key, key, `SELECT d.entry FROM tenant_directory_keys k
-		JOIN tenant_directory d ON d.tenant_id = k.tenant_id WHERE k.key = ? ORDER BY k.tenant_id LIMIT 1`)
+		JOIN tenant_directory d ON d.tenant_id = k.tenant_id WHERE k.key = ? AND NOT d.erased ORDER BY k.tenant_id LIMIT 1`)
 }
 
 func unknown(name string) error {
@@ -169,6 +188,7 @@ func (d *Dir) find(ctx context.Context, cacheKey, name, query string) (Entry, er
 	if e, ok := d.found.Get(cacheKey); ok && d.clock().Before(e.until) {
 		return e.value, nil
 	}
+	seen := d.change.Load()
 	var row db.JSON[Entry]
 	sys := db.System(ctx)
 	err := d.db.Read(sys, func(tx *db.Tx) error { return tx.Get(sys, &row, query, name) })
@@ -178,40 +198,39 @@ func (d *Dir) find(ctx context.Context, cacheKey, name, query string) (Entry, er
 	if err != nil {
 		return Entry{}, err
 	}
-	if row.V.Status == Erased {
-		return Entry{}, unknown(name)
-	}
-	d.found.Add(cacheKey, fresh[Entry]{row.V, d.clock().Add(Stale)})
+	remember(d, d.found, cacheKey, row.V, seen)
 	return row.V, nil
 }
 
 // Each calls f for every tenant that is not erased, in the order of their slugs, until f
 // returns false. For jobs.
 func (d *Dir) Each(ctx context.Context, f func(Entry) bool) error {
-	sys, after := db.System(ctx), ""
+	sys := db.System(ctx)
+	var after Entry
 	for {
 		var rows []db.JSON[Entry]
 		err := d.db.Read(sys, func(tx *db.Tx) error {
-			return tx.Select(sys, &rows, `SELECT entry FROM tenant_directory WHERE slug > ? ORDER BY slug LIMIT 500`, after)
+			return tx.Select(sys, &rows, `SELECT entry FROM tenant_directory
+				WHERE NOT erased AND (slug, tenant_id) > (?, ?) ORDER BY slug, tenant_id LIMIT 500`, after.Slug, after.ID)
 		})
 		if err != nil || len(rows) == 0 {
 			return err
 		}
 		for _, r := range rows {
-			if r.V.Status != Erased && !f(r.V) {
+			if !f(r.V) {
 				return nil
 			}
-			after = r.V.Slug
 		}
+		after = rows[len(rows)-1].V
 	}
 }
 
 // Apply takes over a tenant's snapshot; an older one than is known changes nothing. Its
 // transaction acts for that tenant.
 func (d *Dir) Apply(ctx context.Context, tx *db.Tx, e Entry) error {
-	n, err := tx.Exec(ctx, `INSERT INTO tenant_directory (tenant_id, slug, entry, version) VALUES (?, ?, ?, ?)
-		ON CONFLICT (tenant_id) DO UPDATE SET slug = excluded.slug, entry = excluded.entry, version = excluded.version
-		WHERE tenant_directory.version < excluded.version`, e.ID, e.Slug, db.JSON[Entry]{V: e}, e.Version)
+	n, err := tx.Exec(ctx, `INSERT INTO tenant_directory (tenant_id, slug, entry, version, erased) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (tenant_id) DO UPDATE SET slug = excluded.slug, entry = excluded.entry, version = excluded.version, erased = excluded.erased
+		WHERE tenant_directory.version < excluded.version`, e.ID, e.Slug, db.JSON[Entry]{V: e}, e.Version, e.Status == Erased)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -223,7 +242,7 @@ func (d *Dir) Apply(ctx context.Context, tx *db.Tx, e Entry) error {
 			return err
 		}
 	}
-	d.found.Purge()
+	tx.OnCommit(d.forget)
 	return nil
 }
 
@@ -236,7 +255,7 @@ func (d *Dir) ApplyGrants(ctx context.Context, tx *db.Tx, clientID string, enabl
 	_, err := tx.Exec(ctx, `INSERT INTO tenant_grants (client_id, grants, version) VALUES (?, ?, ?)
 		ON CONFLICT (client_id) DO UPDATE SET grants = excluded.grants, version = excluded.version
 		WHERE tenant_grants.version < excluded.version`, clientID, db.JSON[grants]{V: g}, version)
-	d.grants.Remove(clientID)
+	tx.OnCommit(d.forget)
 	return err
 }
 
@@ -245,6 +264,7 @@ func (d *Dir) Granted(ctx context.Context, clientID string, tenantID id.ID) (boo
 	known, ok := d.grants.Get(clientID)
 	g := known.value
 	if !ok || !d.clock().Before(known.until) {
+		seen := d.change.Load()
 		var row db.JSON[grants]
 		sys := db.System(ctx)
 		err := d.db.Read(sys, func(tx *db.Tx) error {
@@ -254,7 +274,7 @@ func (d *Dir) Granted(ctx context.Context, clientID string, tenantID id.ID) (boo
 			return false, err
 		}
 		g = row.V
-		d.grants.Add(clientID, fresh[grants]{g, d.clock().Add(Stale)})
+		remember(d, d.grants, clientID, g, seen)
 	}
 	return g.Enabled && (g.All || g.Tenants[tenantID]), nil
 }

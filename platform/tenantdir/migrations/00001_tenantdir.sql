@@ -3,9 +3,10 @@ CREATE TABLE tenant_directory (
 	tenant_id TEXT PRIMARY KEY,
 	slug      TEXT NOT NULL,
 	entry     TEXT NOT NULL,
-	version   BIGINT NOT NULL
+	version   BIGINT NOT NULL,
+	erased    BOOLEAN NOT NULL -- its slug and keys may belong to another one now
 );
-CREATE INDEX tenant_directory_slug ON tenant_directory (slug);
+CREATE INDEX tenant_directory_slug ON tenant_directory (slug, tenant_id);
 {{isolate "tenant_directory"}}
 
 CREATE TABLE tenant_directory_keys (
