@@ -97,6 +97,11 @@ func (s *shop) pass(d time.Duration) {
 	s.at = s.at.Add(d)
 }
 
+func deskSettings() map[string]json.RawMessage {
+	return map[string]json.RawMessage{"payment": json.RawMessage(`{"methods":[
+		{"key":"card","method":"CREDITCARD","provider":"desk"},{"key":"paypal","method":"PAYPAL","provider":"desk"}]}`)}
+}
+
 func newShop(t *testing.T, d *db.DB) *shop {
 	t.Helper()
 	s := &shop{desk: &desk{sessions: map[string]*Session{}}, at: november}
@@ -109,7 +114,7 @@ func newShop(t *testing.T, d *db.DB) *shop {
 	dir := tenantdir.New(d, clock)
 	entry := tenantdir.Entry{
 		Tenant: tenant.Tenant{ID: id.New(), Slug: "erfurt", Name: "Erfurt"}, Status: tenantdir.Active, Keys: []string{"160510000000"}, Version: 1,
-		Settings: map[string]json.RawMessage{"payment": json.RawMessage(`{"methods":[{"key":"card","method":"CREDITCARD","provider":"desk"},{"key":"paypal","method":"PAYPAL","provider":"desk"}]}`)},
+		Settings: deskSettings(),
 	}
 	s.ctx = tenantdir.With(t.Context(), entry)
 	if err := d.Tx(s.ctx, func(tx *db.Tx) error { return dir.Apply(s.ctx, tx, entry) }); err != nil {
