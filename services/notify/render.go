@@ -3,6 +3,7 @@ package notify
 import (
 	"bytes"
 	"fmt"
+	"html"
 	"html/template"
 	"strings"
 
@@ -96,14 +97,14 @@ func foot(lang, from string) string {
 
 // mail makes both forms of a message.
 func (r *renderer) mail(l look, title, markdown string) (Letter, error) {
-	html, doc, source, err := r.html(markdown)
+	body, doc, source, err := r.html(markdown)
 	if err != nil {
 		return Letter{}, err
 	}
 	var page bytes.Buffer
 	err = r.frame.Execute(&page, map[string]any{
 		"Lang": l.Lang, "From": l.From, "Title": title, "Foot": foot(l.Lang, l.From),
-		"Body": template.HTML(r.styles.Replace(html)), //nolint:gosec // sanitised in html
+		"Body": template.HTML(r.styles.Replace(body)), //nolint:gosec // sanitised in html
 	})
 	if err != nil {
 		return Letter{}, fmt.Errorf("mail frame: %w", err)
@@ -113,8 +114,8 @@ func (r *renderer) mail(l look, title, markdown string) (Letter, error) {
 
 // page makes the text as a part of one of our own pages, whose style it takes.
 func (r *renderer) page(markdown string) (template.HTML, error) {
-	html, _, _, err := r.html(markdown)
-	return template.HTML(html), err //nolint:gosec // sanitised in html
+	body, _, _, err := r.html(markdown)
+	return template.HTML(body), err //nolint:gosec // sanitised in html
 }
 
 func (r *renderer) html(markdown string) (string, ast.Node, []byte, error) {
@@ -204,7 +205,7 @@ func inline(parent ast.Node, source []byte, indent string) string {
 	for n := parent.FirstChild(); n != nil; n = n.NextSibling() {
 		switch n := n.(type) {
 		case *ast.Text:
-			b.Write(util.ResolveEntityNames(util.ResolveNumericReferences(util.UnescapePunctuations(n.Segment.Value(source)))))
+			b.WriteString(meant(string(n.Segment.Value(source))))
 			if n.HardLineBreak() {
 				b.WriteString("\n" + indent)
 			} else if n.SoftLineBreak() {
@@ -216,9 +217,12 @@ func inline(parent ast.Node, source []byte, indent string) string {
 			b.Write(n.URL(source))
 		case *ast.Link:
 			words, target := inline(n, source, indent), string(n.Destination)
-			if words == target || words == "" {
+			switch {
+			case !allowedLink(target):
+				b.WriteString(words)
+			case words == target || words == "":
 				b.WriteString(target)
-			} else {
+			default:
 				b.WriteString(words + ": " + target)
 			}
 		case *ast.CodeSpan:
@@ -233,4 +237,32 @@ func inline(parent ast.Node, source []byte, indent string) string {
 		}
 	}
 	return b.String()
+}
+
+// meant is the text that Markdown means: escaped characters are themselves, and of the rest
+// entities are resolved (CommonMark 2.4, 2.5).
+func meant(s string) string {
+	var b, run strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) && strings.IndexByte(punctuation, s[i+1]) >= 0 {
+			b.WriteString(html.UnescapeString(run.String()))
+			run.Reset()
+			i++
+			b.WriteByte(s[i])
+			continue
+		}
+		run.WriteByte(s[i])
+	}
+	b.WriteString(html.UnescapeString(run.String()))
+	return b.String()
+}
+
+// allowedLink is what the sanitised HTML lets through.
+func allowedLink(target string) bool {
+	for _, scheme := range []string{"https://", "http://", "mailto:", "tel:"} {
+		if strings.HasPrefix(strings.ToLower(target), scheme) {
+			return true
+		}
+	}
+	return false
 }

@@ -397,12 +397,15 @@ func clean(s string) string {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
+// punctuation is what a backslash in Markdown makes plain.
+const punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
 // escape makes text mean itself in Markdown (CommonMark 2.4), at the beginning of a line too.
 func escape(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 8)
 	for _, r := range s {
-		if r < 0x80 && strings.ContainsRune("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", r) {
+		if r < 0x80 && strings.ContainsRune(punctuation, r) {
 			b.WriteByte('\\')
 		}
 		b.WriteRune(r)
@@ -434,7 +437,7 @@ func unescape(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) && (s[i+1] == '\n' || strings.IndexByte("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", s[i+1]) >= 0) {
+		if s[i] == '\\' && i+1 < len(s) && (s[i+1] == '\n' || strings.IndexByte(punctuation, s[i+1]) >= 0) {
 			i++
 		}
 		b.WriteByte(s[i])
