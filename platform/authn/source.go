@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"basisdienste/platform/discover"
@@ -39,31 +38,40 @@ type Source struct {
 	clientSecret string
 	clock        func() time.Time
 
-	mu     sync.Mutex
+	turn   chan struct{} // holds one value: whoever took it may change the token
 	token  string
 	expiry time.Time
 }
 
 // NewSource gets tokens for the service from the operator's issuer.
 func NewSource(services discover.Services, service string, key []byte, clock func() time.Time) *Source {
-	return &Source{services: services, clientID: ServiceClient(service), clientSecret: ServiceSecret(key, service), clock: clock}
+	s := &Source{services: services, clientID: ServiceClient(service), clientSecret: ServiceSecret(key, service), clock: clock, turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
+	return s
 }
 
 const renewBefore = time.Minute
 
-// Token returns a valid access token.
+// Token returns a valid access token. While the issuer is away it returns the one it has, as
+// long as that lasts. Error: token_unavailable.
 func (s *Source) Token(ctx context.Context) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case <-s.turn: // one asks, the others wait for the answer
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	defer func() { s.turn <- struct{}{} }()
 	if s.token != "" && s.clock().Before(s.expiry.Add(-renewBefore)) {
 		return s.token, nil
 	}
 	token, lifetime, err := s.fetch(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+		s.token, s.expiry = token, s.clock().Add(lifetime)
+	case s.token == "" || !s.clock().Before(s.expiry):
 		return "", fault.Unavailable("token_unavailable", "the service could not identify itself; try again").After(time.Second).Because(err)
 	}
-	s.token, s.expiry = token, s.clock().Add(lifetime)
-	return token, nil
+	return s.token, nil
 }
 
 func (s *Source) fetch(ctx context.Context) (token string, lifetime time.Duration, err error) {
@@ -111,6 +119,9 @@ type bearer struct {
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	token, err := b.source.Token(r.Context())
 	if err != nil {
+		if r.Body != nil {
+			err = errors.Join(err, r.Body.Close()) // as http.RoundTripper promises
+		}
 		return nil, err
 	}
 	out := r.Clone(r.Context())

@@ -77,7 +77,9 @@ type verified struct {
 type issuerKeys struct {
 	mu      sync.Mutex
 	set     jose.JSONWebKeySet
-	fetched time.Time
+	fetched time.Time // when set was read
+	asked   time.Time // when it was last asked for, with success or without
+	failure error     // of the last time
 }
 
 // NewVerifier trusts the issuers below baseURL: /t/<slug>/auth and /operator/auth.
@@ -136,7 +138,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 	if err != nil {
 		return Principal{}, err
 	}
-	v.good.Add(sum, verified{p, c.Expiry.Time()})
+	v.good.Add(sum, verified{p, c.Expiry.Time().Add(leeway)})
 	return p, nil
 }
 
@@ -203,15 +205,18 @@ func (v *Verifier) key(ctx context.Context, issuer, kid string) (*jose.JSONWebKe
 	defer k.mu.Unlock()
 	now := v.clock()
 	known := k.set.Key(kid)
-	if age := now.Sub(k.fetched); age > keysFresh || (len(known) == 0 && age > keysAgain) {
-		set, err := v.fetch(ctx, issuer)
-		if err != nil && len(known) == 0 {
-			return nil, fault.Unavailable("keys_unavailable", "the issuer's keys cannot be read at the moment; try again").After(time.Second).Because(err)
-		}
-		if err == nil {
+	// While the issuer is away only one caller in keysAgain waits for it, not each.
+	if (now.Sub(k.fetched) > keysFresh || len(known) == 0) && now.Sub(k.asked) > keysAgain {
+		var set jose.JSONWebKeySet
+		set, k.failure = v.fetch(ctx, issuer)
+		k.asked = now
+		if k.failure == nil {
 			k.set, k.fetched = set, now
 			known = k.set.Key(kid)
 		}
+	}
+	if len(known) == 0 && k.failure != nil {
+		return nil, fault.Unavailable("keys_unavailable", "the issuer's keys cannot be read at the moment; try again").After(keysAgain).Because(k.failure)
 	}
 	if len(known) != 1 {
 		return nil, invalid(errors.New("no such key"))
