@@ -7,6 +7,7 @@
 package idem
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -14,7 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"basisdienste/platform/audit"
@@ -32,20 +32,14 @@ const Keep = 24 * time.Hour
 var migrations embed.FS
 
 // Migrations makes the table idempotency.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "idem", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "idem", FS: migrations} }
 
 type request struct{ operation, key, hash string }
 
 type ctxKey struct{}
 
-// With notes the key of a request in ctx; kit calls it. Error: invalid_idempotency_key.
-func With(ctx context.Context, operation, key, path string, body []byte) (context.Context, error) {
+// With notes the key of a request in ctx; kit calls it. target is the path with its query. Error: invalid_idempotency_key.
+func With(ctx context.Context, operation, key, target string, body []byte) (context.Context, error) {
 	if len(key) > 255 {
 		return ctx, fault.Invalid("invalid_idempotency_key", "an Idempotency-Key has 1 to 255 visible ASCII characters")
 	}
@@ -55,7 +49,7 @@ func With(ctx context.Context, operation, key, path string, body []byte) (contex
 		}
 	}
 	h := sha256.New()
-	h.Write([]byte(path))
+	h.Write([]byte(target))
 	h.Write([]byte{0})
 	h.Write(body)
 	return context.WithValue(ctx, ctxKey{}, request{operation, key, hex.EncodeToString(h.Sum(nil))}), nil
@@ -92,7 +86,11 @@ func Tx[R any](ctx context.Context, d *db.DB, fn func(tx *db.Tx) (R, error)) (an
 		}
 		return q.store(ctx, tx, answer)
 	})
-	return answer, err
+	if err != nil {
+		var zero R
+		return zero, err
+	}
+	return answer, nil
 }
 
 // first claims the key, or reads the stored answer into dst.
@@ -128,20 +126,31 @@ func (q request) first(ctx context.Context, tx *db.Tx, dst any) (bool, error) {
 }
 
 func (q request) store(ctx context.Context, tx *db.Tx, answer any) error {
-	text, err := json.Marshal(answer)
-	if err != nil {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // raw JSON inside has to come back as it was
+	if err := enc.Encode(answer); err != nil {
 		return fmt.Errorf("idem: marshal answer: %w", err)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO idempotency (tenant_id, actor, operation, key, hash, answer, at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`, tx.Tenant(), audit.Actor(ctx), q.operation, q.key, q.hash, string(text), tx.Now())
+	_, err := tx.Exec(ctx, `INSERT INTO idempotency (tenant_id, actor, operation, key, hash, answer, at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`, tx.Tenant(), audit.Actor(ctx), q.operation, q.key, q.hash, text.String(), tx.Now())
 	return err
 }
 
-// Purge deletes what is older than Keep.
+// Purge deletes what is older than Keep, in small transactions.
 func Purge(ctx context.Context, d *db.DB) error {
+	const chunk = 1000
 	ctx = db.System(ctx)
-	return d.Tx(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM idempotency WHERE at < ?`, db.NewTime(tx.Now().Add(-Keep)))
-		return err
-	})
+	for {
+		var n int64
+		err := d.Tx(ctx, func(tx *db.Tx) (err error) {
+			n, err = tx.Exec(ctx, `DELETE FROM idempotency WHERE (tenant_id, actor, operation, key) IN
+				(SELECT tenant_id, actor, operation, key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)`,
+				db.NewTime(tx.Now().Add(-Keep)), chunk)
+			return err
+		})
+		if err != nil || n < chunk {
+			return err
+		}
+	}
 }
