@@ -21,13 +21,7 @@ import (
 var migrations embed.FS
 
 // Migrations makes the tables of this service.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "forms", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "forms", FS: migrations} }
 
 // New returns the service with the login of platform/login.
 func New() run.App {
@@ -87,7 +81,7 @@ func openUnit(ctx context.Context, h *run.Host, logins func(*run.Host, *web.Site
 	s.routes(h.Mux, h.Verifier)
 	(&pages{s: s, site: site, login: relyingParty}).routes(h.Mux)
 	s.listen(h.Bus)
-	return run.Unit{Jobs: s.jobs(), Seed: s.seed}, nil
+	return run.Unit{Jobs: s.jobs(), Seed: s.seed, Close: s.folder.close}, nil
 }
 
 func newSite(h *run.Host) (*web.Site, error) {

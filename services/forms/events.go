@@ -8,7 +8,6 @@ import (
 	"basisdienste/contracts/gen/events"
 	"basisdienste/platform/bus"
 	"basisdienste/platform/db"
-	"basisdienste/platform/id"
 	"basisdienste/platform/outbox"
 	"basisdienste/platform/tenant"
 	"basisdienste/platform/tenantdir"
@@ -129,5 +128,5 @@ func (s *Service) onOver(ctx context.Context, tx *db.Tx, requestID string, state
 	if err := savePayment(ctx, tx, p); err != nil {
 		return err
 	}
-	return addLog(ctx, tx, id.ID(p.ApplicationID), "payment_"+string(state), "system", p.TransactionID)
+	return addLog(ctx, tx, p.ApplicationID, "payment_"+string(state), "system", p.TransactionID)
 }

@@ -196,7 +196,7 @@ func newReference(prefix string, now time.Time) string {
 	var b strings.Builder
 	b.WriteString(prefix + "-" + strconv.Itoa(now.Year()%100) + "-")
 	random := make([]byte, 8)
-	rand.Read(random) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(random) // never fails since Go 1.24
 	for _, r := range random {
 		b.WriteByte(referenceAlphabet[int(r)%len(referenceAlphabet)])
 	}

@@ -28,7 +28,8 @@ func TestApplication_transitions(t *testing.T) {
 		{"reject", func(a *Application) error { return a.Reject(now, "zone full") }, map[State]State{Delivered: Rejected}, "not_decidable"},
 		{
 			"withdraw", func(a *Application) error { return a.Withdraw(now) },
-			map[State]State{Submitted: Withdrawn, AwaitingPayment: Withdrawn, Paid: Withdrawn, Delivered: Withdrawn}, "not_withdrawable",
+			map[State]State{Submitted: Withdrawn, AwaitingPayment: Withdrawn, Paid: Withdrawn, Delivered: Withdrawn},
+			"not_withdrawable",
 		},
 	}
 	for _, tt := range tests {

@@ -17,7 +17,7 @@ import (
 
 // read takes the posted form. Files are streamed to the draft as they come; refused holds,
 // by field name, why one was not taken. Errors: form_unreadable, body_too_large, upload_cut_off.
-func (v *visit) read(w http.ResponseWriter) (values url.Values, refused map[string]error, err error) {
+func (v *visit) read(ctx context.Context, w http.ResponseWriter) (values url.Values, refused map[string]error, err error) {
 	refused = map[string]error{}
 	if !strings.HasPrefix(v.r.Header.Get("Content-Type"), "multipart/form-data") {
 		if err := readForm(w, v.r); err != nil {
@@ -45,13 +45,13 @@ func (v *visit) read(w http.ResponseWriter) (values url.Values, refused map[stri
 		if err != nil {
 			return nil, nil, formError(err)
 		}
-		if err := v.readPart(part, values, refused); err != nil {
+		if err := v.readPart(ctx, part, values, refused); err != nil {
 			return nil, nil, err
 		}
 	}
 }
 
-func (v *visit) readPart(part *multipart.Part, values url.Values, refused map[string]error) error {
+func (v *visit) readPart(ctx context.Context, part *multipart.Part, values url.Values, refused map[string]error) error {
 	name := part.FormName()
 	if part.FileName() == "" {
 		text, err := io.ReadAll(io.LimitReader(part, maxFormBody+1))
@@ -75,8 +75,7 @@ func (v *visit) readPart(part *multipart.Part, values url.Values, refused map[st
 		return fault.Invalid("unknown_file_field", "the form has no such question for a file")
 	}
 	// The upload may take longer than a request may; a sender who went away ends it anyway.
-	ctx := context.WithoutCancel(v.r.Context())
-	_, err := v.p.s.AddFile(ctx, v.m, target.field, target.pointer, part.FileName(), part.Header.Get("Content-Type"), part)
+	_, err := v.p.s.AddFile(context.WithoutCancel(ctx), v.m, target.field, target.pointer, part.FileName(), part.Header.Get("Content-Type"), part)
 	f := fault.From(err)
 	switch {
 	case err == nil:

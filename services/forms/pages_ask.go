@@ -172,6 +172,9 @@ func (v *visit) items() []itemView {
 		}
 		it := itemView{Title: sec.Title, Index: sec.item, URL: v.url(v.page, sec.item, true)}
 		for _, row := range sec.Rows {
+			if row.Value == "" {
+				row.Value = v.p.site.T(v.r, "check.none")
+			}
 			it.Rows = append(it.Rows, web.Row{Key: row.Label, Value: row.Value})
 		}
 		items = append(items, it)
@@ -233,7 +236,7 @@ func (p *pages) answer(w http.ResponseWriter, r *http.Request, who login.Session
 	if err != nil {
 		return err
 	}
-	values, refused, err := v.read(w)
+	values, refused, err := v.read(r.Context(), w)
 	if err != nil {
 		return err
 	}

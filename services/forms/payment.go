@@ -150,7 +150,7 @@ func (s *Service) transaction(ctx context.Context, m *Matter, p *Payment) (answe
 	}
 	title := m.Def.Title.De
 	q := paymentRequest{
-		RequestID: p.RequestID, RequestTimestamp: s.Clock().UTC().Format(time.RFC3339), Currency: "EUR", GrossAmount: p.Amount,
+		RequestID: p.RequestID, RequestTimestamp: p.At.UTC().Format(time.RFC3339), Currency: "EUR", GrossAmount: p.Amount,
 		Purpose: m.Ref(), Description: title, RedirectURL: s.returnURL(e, m.Application),
 		Items: []paymentItem{{
 			ID: m.Form, Reference: m.Ref(), Description: title, Quantity: 1,
@@ -202,13 +202,13 @@ func post(ctx context.Context, client *http.Client, target, key string, v, dst a
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body)) //nolint:gosec // the host is a service of ours, the path is escaped
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set(idem.Header, key)
-	resp, err := client.Do(req)
+	resp, err := client.Do(req) //nolint:gosec // as above
 	if err != nil {
 		return fmt.Errorf("post %s: %w", req.URL.Host, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 
 	"basisdienste/contracts/gen/events"
@@ -289,7 +288,7 @@ func (s *Service) SubmitFor(ctx context.Context, q SubmitRequest) (Receipt, erro
 		return Receipt{}, invalid(wrong)
 	}
 	p, _ := authn.From(ctx)
-	appID, err := idem.Tx(ctx, s.DB, func(tx *db.Tx) (id.ID, error) {
+	r, err := idem.Tx(ctx, s.DB, func(tx *db.Tx) (Receipt, error) {
 		now := tx.Now()
 		a := &Application{
 			ID: id.New(), Form: def.Form, FormVersion: def.Version, State: Draft, ClientID: p.ClientID, Level: q.Level, Language: q.Language,
@@ -299,40 +298,43 @@ func (s *Service) SubmitFor(ctx context.Context, q SubmitRequest) (Receipt, erro
 		for name, ref := range fileRefs(def, a.Answers) {
 			ok, err := claimFile(ctx, tx, ref.id, a.ID, owner(ctx), def.Form, ref.pointer)
 			if err != nil {
-				return "", err
+				return Receipt{}, err
 			}
 			if !ok {
 				wrong = append(wrong, fault.Field{Name: "/answers" + name, Code: "unknown_file", Detail: "was not uploaded for this field, or is used already"})
 			}
 		}
 		if len(wrong) > 0 {
-			return "", invalid(wrong)
+			return Receipt{}, invalid(wrong)
 		}
-		return a.ID, s.submit(ctx, tx, def, a, insertApplication)
+		err := s.submit(ctx, tx, def, a, insertApplication)
+		return Receipt{ID: a.ID, Reference: a.Ref(), State: a.State, Amount: a.Amount}, err
 	})
-	if err != nil {
-		return Receipt{}, err
+	if err != nil || r.State != AwaitingPayment {
+		return r, err
 	}
-	return s.receipt(ctx, appID)
+	r.PaymentURL, err = s.payURL(ctx, r.ID)
+	return r, err
 }
 
-// receipt tells the state after a submission, with the address to pay at if there is one.
-func (s *Service) receipt(ctx context.Context, appID id.ID) (Receipt, error) {
+// payURL returns where to pay for an application that was just submitted, "" while the
+// payment service is away.
+func (s *Service) payURL(ctx context.Context, appID id.ID) (string, error) {
 	m, err := s.matter(ctx, appID)
 	if err != nil {
-		return Receipt{}, err
+		return "", err
 	}
-	r := Receipt{ID: m.ID, Reference: m.Ref(), State: m.State, Amount: m.Amount}
-	if p := m.Payment(); m.State == AwaitingPayment && p != nil {
-		if p.State == PaymentWanted {
-			if p, err = s.ask(ctx, m, p, false); err != nil {
-				s.Log.WarnContext(ctx, "payment not asked for yet", "application", m.ID, "error", err)
-				return r, nil
-			}
+	p := m.Payment()
+	if m.State != AwaitingPayment || p == nil {
+		return "", nil // paid meanwhile: the request is a repeated one
+	}
+	if p.State == PaymentWanted {
+		if p, err = s.ask(ctx, m, p, false); err != nil {
+			s.Log.WarnContext(ctx, "payment not asked for yet", "application", m.ID, "error", err)
+			return "", nil
 		}
-		r.PaymentURL = p.PayURL
 	}
-	return r, nil
+	return p.PayURL, nil
 }
 
 // absolute reports a URL that a browser may be sent to.
@@ -340,6 +342,3 @@ func absolute(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
 }
-
-// drained reads a little more, so that a sender who was refused hears why.
-func drained(r io.Reader) { _, _ = io.CopyN(io.Discard, r, 1<<20) } // what fails here is the sender's loss

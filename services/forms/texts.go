@@ -22,6 +22,7 @@ var texts = web.Texts{
 	"start.level":   {"Anmeldung", "Login"},
 	"start.basis":   {"Rechtsgrundlage", "Legal basis"},
 	"start.feebase": {"Grundlage der Gebühr", "Basis of the fee"},
+	"start.how":     {"So geht es weiter", "How to go on"},
 	"start.go":      {"Antrag beginnen", "Start the application"},
 	"start.login":   {"Sie melden sich auf der nächsten Seite an. Ihre Angaben werden laufend gespeichert; Sie können jederzeit unterbrechen.", "You log in on the next page. Your answers are saved as you go; you can stop at any time."},
 	"level.0":       {"jedes Nutzerkonto", "any user account"},

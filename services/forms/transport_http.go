@@ -13,22 +13,23 @@ import (
 	"basisdienste/platform/problem"
 )
 
+const apiBase = "/t/{tenant}/forms/v1"
+
 // routes registers the API. Pages are in pages.go.
 func (s *Service) routes(m *kit.Mux, v *authn.Verifier) {
 	staff := v.Role(authn.RoleClerk, authn.RoleTenantAdmin)
-	const base = "/t/{tenant}/forms/v1"
 
-	kit.Route(m, "GET "+base+"/forms", kit.Public, s.Forms)
-	kit.Route(m, "GET "+base+"/forms/{form}", kit.Public, s.Form)
-	kit.Route(m, "POST "+base+"/forms/{form}/files", v.Guard("forms:write"), s.SendFile)
-	kit.Route(m, "POST "+base+"/forms/{form}/applications", v.Guard("forms:write"), s.SubmitFor)
+	kit.Route(m, "GET "+apiBase+"/forms", kit.Public, s.Forms)
+	kit.Route(m, "GET "+apiBase+"/forms/{form}", kit.Public, s.Form)
+	kit.Route(m, "POST "+apiBase+"/forms/{form}/files", v.Guard("forms:write"), s.SendFile)
+	kit.Route(m, "POST "+apiBase+"/forms/{form}/applications", v.Guard("forms:write"), s.SubmitFor)
 
-	kit.Route(m, "GET "+base+"/applications", staff, s.List)
-	kit.Route(m, "GET "+base+"/applications/{id}", staff, s.Show)
-	kit.Route(m, "GET "+base+"/applications/{id}/events", staff, s.Events)
-	m.Handle("GET "+base+"/applications/{id}/files/{file}", guarded(staff, s.download))
-	kit.Route(m, "POST "+base+"/applications/{id}/accept", staff, s.Accept)
-	kit.Route(m, "POST "+base+"/applications/{id}/reject", staff, s.Reject)
+	kit.Route(m, "GET "+apiBase+"/applications", staff, s.List)
+	kit.Route(m, "GET "+apiBase+"/applications/{id}", staff, s.Show)
+	kit.Route(m, "GET "+apiBase+"/applications/{id}/events", staff, s.Events)
+	m.Handle("GET "+apiBase+"/applications/{id}/files/{file}", guarded(staff, s.download))
+	kit.Route(m, "POST "+apiBase+"/applications/{id}/accept", staff, s.Accept)
+	kit.Route(m, "POST "+apiBase+"/applications/{id}/reject", staff, s.Reject)
 }
 
 // guarded puts a guard before a handler that streams.

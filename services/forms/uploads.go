@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"mime"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,10 +24,11 @@ import (
 	"basisdienste/platform/id"
 )
 
-// folder keeps the bytes of uploaded files: DIR/TENANT/ID, and DIR/incoming while they
-// arrive. A file exists for everybody else once its row is in the database, which is
-// written last: what a crash leaves behind has no row, is never served, and is swept away.
-type folder struct{ dir string }
+// folder keeps the bytes of uploaded files: TENANT/ID, and incoming/ID while they arrive. A
+// file exists for everybody else once its row is in the database, which is written last:
+// what a crash leaves behind has no row, is never served, and is swept away. Nothing
+// outside the folder can be reached, whatever an id looks like.
+type folder struct{ root *os.Root }
 
 const (
 	incoming    = "incoming"
@@ -35,12 +37,16 @@ const (
 )
 
 func newFolder(dir string) (*folder, error) {
-	return &folder{dir}, os.MkdirAll(filepath.Join(dir, incoming), 0o750)
+	if err := os.MkdirAll(filepath.Join(dir, incoming), 0o750); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	return &folder{root}, err
 }
 
-func (d *folder) path(tenantID, fileID id.ID) string {
-	return filepath.Join(d.dir, tenantID.String(), fileID.String())
-}
+func (d *folder) close() error { return d.root.Close() }
+
+func stored(tenantID, fileID id.ID) string { return tenantID.String() + "/" + fileID.String() }
 
 // receive stores what r gives, while it hashes and counts, and returns what it found. The
 // type is read from the content; it must be allowed and be the claimed one. Nothing is left
@@ -61,13 +67,14 @@ func (d *folder) receive(tenantID id.ID, r io.Reader, rule *FileRule, name, clai
 	if f.Type, err = typeOf(head, claimed, rule); err != nil {
 		return f, err
 	}
-	tmp, err := os.CreateTemp(filepath.Join(d.dir, incoming), f.ID.String()+"-*")
+	name = incoming + "/" + f.ID.String()
+	tmp, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return f, fmt.Errorf("store upload: %w", err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, ignoreMissing(os.Remove(tmp.Name())))
+			err = errors.Join(err, ignoreMissing(d.root.Remove(name)))
 		}
 	}()
 	hash := sha256.New()
@@ -82,7 +89,7 @@ func (d *folder) receive(tenantID id.ID, r io.Reader, rule *FileRule, name, clai
 		return f, err
 	}
 	f.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return f, d.place(tmp.Name(), tenantID, f.ID)
+	return f, d.place(name, tenantID, f.ID)
 }
 
 // source tells a sender that went away from a disk that is full.
@@ -98,14 +105,13 @@ func (s source) Read(p []byte) (int, error) {
 
 // place moves a complete file to where it stays, durably.
 func (d *folder) place(tmp string, tenantID, fileID id.ID) error {
-	target := d.path(tenantID, fileID)
-	if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
+	if err := d.root.MkdirAll(tenantID.String(), 0o750); err != nil {
 		return fmt.Errorf("store upload: %w", err)
 	}
-	if err := os.Rename(tmp, target); err != nil {
+	if err := d.root.Rename(tmp, stored(tenantID, fileID)); err != nil {
 		return fmt.Errorf("store upload: %w", err)
 	}
-	parent, err := os.Open(filepath.Dir(target))
+	parent, err := d.root.Open(tenantID.String())
 	if err != nil {
 		return fmt.Errorf("store upload: %w", err)
 	}
@@ -153,14 +159,14 @@ func fileName(name string) string {
 }
 
 func (d *folder) open(tenantID, fileID id.ID) (*os.File, error) {
-	return os.Open(d.path(tenantID, fileID))
+	return d.root.Open(stored(tenantID, fileID))
 }
 
 // remove deletes the bytes of files whose rows are gone.
 func (d *folder) remove(tenantID id.ID, files ...id.ID) error {
 	var errs []error
 	for _, f := range files {
-		errs = append(errs, ignoreMissing(os.Remove(d.path(tenantID, f))))
+		errs = append(errs, ignoreMissing(d.root.Remove(stored(tenantID, f))))
 	}
 	return errors.Join(errs...)
 }
@@ -175,7 +181,7 @@ func ignoreMissing(err error) error {
 // sweep removes what was left by uploads that began before the time and never got a row:
 // known tells whether a file has one.
 func (d *folder) sweep(before time.Time, known func(tenantID, fileID id.ID) (bool, error)) error {
-	return filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+	return fs.WalkDir(d.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return ignoreMissing(err)
 		}
@@ -183,12 +189,12 @@ func (d *folder) sweep(before time.Time, known func(tenantID, fileID id.ID) (boo
 		if err != nil || !info.ModTime().Before(before) {
 			return ignoreMissing(err)
 		}
-		if owner := filepath.Base(filepath.Dir(path)); owner != incoming {
+		if owner := path.Dir(name); owner != incoming {
 			ok, err := known(id.ID(owner), id.ID(e.Name()))
 			if err != nil || ok {
 				return err
 			}
 		}
-		return ignoreMissing(os.Remove(path))
+		return ignoreMissing(d.root.Remove(name))
 	})
 }

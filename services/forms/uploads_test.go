@@ -84,7 +84,7 @@ func TestFolder_receive(t *testing.T) {
 			if err != nil || f.Name != tt.wantName || f.Type != tt.wantType {
 				t.Fatalf("receive: got %q %q, %v, want %q %q", f.Name, f.Type, err, tt.wantName, tt.wantType)
 			}
-			info, err := os.Stat(d.path(tenantID, f.ID))
+			info, err := d.root.Stat(stored(tenantID, f.ID))
 			if err != nil || info.Size() != f.Size || len(f.SHA256) != 64 {
 				t.Errorf("stored file: got %v, %v, want %d bytes and a hash", info, err, f.Size)
 			}
@@ -113,8 +113,8 @@ func TestFolder_sweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	for _, old := range []string{half, d.path(tenantID, ids[0]), d.path(tenantID, ids[1])} {
-		if err := os.Chtimes(old, begin.Add(-2*time.Hour), begin.Add(-2*time.Hour)); err != nil {
+	for _, old := range []string{incoming + "/half", stored(tenantID, ids[0]), stored(tenantID, ids[1])} {
+		if err := d.root.Chtimes(old, begin.Add(-2*time.Hour), begin.Add(-2*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestFolder_sweep(t *testing.T) {
 		t.Fatalf("sweep: %v", err)
 	}
 	for i, want := range []bool{true, false, true} { // known; orphan; too young to tell
-		_, err := os.Stat(d.path(tenantID, ids[i]))
+		_, err := d.root.Stat(stored(tenantID, ids[i]))
 		if got := err == nil; got != want {
 			t.Errorf("file %d after the sweep: there is %v, want %v", i, got, want)
 		}
