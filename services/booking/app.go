@@ -3,7 +3,6 @@ package booking
 import (
 	"context"
 	"embed"
-	"io/fs"
 	"time"
 
 	"basisdienste/platform/db"
@@ -17,13 +16,7 @@ var migrations embed.FS
 var templates embed.FS
 
 // Migrations makes the service's own tables.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "booking", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "booking", FS: migrations} }
 
 // OpenConference makes the adapter of a conference system; nil means there is none.
 type OpenConference func(ctx context.Context, h *run.Host, cfg ConferenceConfig) (Conference, error)

@@ -88,15 +88,15 @@ func TestBrowser_book(t *testing.T) {
 	}{
 		{
 			"desktop", browsertest.Options{}, "Termin vereinbaren", "Tag und Zeit wählen", "Ihre Angaben", "Termin prüfen und buchen",
-			"Ihr Termin ist gebucht", "Termin verschieben", "Verschieben bestätigen", "Termin absagen", "Ihr Termin ist abgesagt", "Dienstag, 24.11.2026, 08:00 Uhr",
+			"Ihr Termin ist gebucht", "Termin verschieben", "Verschieben bestätigen", "Termin absagen", "Ihr Termin ist abgesagt", "Dienstag, 24.11.2026, 08:00 bis 08:30 Uhr",
 		},
 		{
 			"noscript-en", browsertest.Options{NoScript: true, Lang: "en"}, "Book an appointment", "Choose day and time", "Your details", "Check and book the appointment",
-			"Your appointment is booked", "Move the appointment", "Confirm the move", "Cancel the appointment", "Your appointment is canceled", "Tuesday, 24 November 2026, 08:00",
+			"Your appointment is booked", "Move the appointment", "Confirm the move", "Cancel the appointment", "Your appointment is canceled", "Tuesday, 24 November 2026, 08:00 to 08:30",
 		},
 		{
 			"phone-dark", browsertest.Options{Phone: true, NoScript: true, Dark: true}, "Termin vereinbaren", "Tag und Zeit wählen", "Ihre Angaben", "Termin prüfen und buchen",
-			"Ihr Termin ist gebucht", "Termin verschieben", "Verschieben bestätigen", "Termin absagen", "Ihr Termin ist abgesagt", "Dienstag, 24.11.2026, 08:00 Uhr",
+			"Ihr Termin ist gebucht", "Termin verschieben", "Verschieben bestätigen", "Termin absagen", "Ihr Termin ist abgesagt", "Dienstag, 24.11.2026, 08:00 bis 08:30 Uhr",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,20 +18,19 @@ import (
 	"basisdienste/platform/id"
 	"basisdienste/platform/idem"
 	"basisdienste/platform/tenantdir"
-	"basisdienste/services/booking/ical"
 )
 
 // listen hears the service's own events: each sends one mail through notify, which takes the
 // event's id as Idempotency-Key, so that a crash between the two sends no second one.
 func (s *Service) listen(r *bus.Router) {
 	bus.Call(r, "mail-confirmed", func(ctx context.Context, m bus.Meta, e events.AppointmentConfirmed) error {
-		return s.mail(ctx, m, "appointment-confirmed", ical.Request, events.AppointmentHeld(e))
+		return s.mail(ctx, m, "appointment-confirmed", icalRequest, events.AppointmentHeld(e))
 	})
 	bus.Call(r, "mail-moved", func(ctx context.Context, m bus.Meta, e events.AppointmentMoved) error {
-		return s.mail(ctx, m, "appointment-moved", ical.Request, events.AppointmentHeld(e))
+		return s.mail(ctx, m, "appointment-moved", icalRequest, events.AppointmentHeld(e))
 	})
 	bus.Call(r, "mail-canceled", func(ctx context.Context, m bus.Meta, e events.AppointmentCanceled) error {
-		return s.mail(ctx, m, "appointment-canceled", ical.Cancel, events.AppointmentHeld(e))
+		return s.mail(ctx, m, "appointment-canceled", icalCancel, events.AppointmentHeld(e))
 	})
 }
 
@@ -81,7 +80,7 @@ func (s *Service) mail(ctx context.Context, m bus.Meta, template, method string,
 	personal := map[string]string{
 		"name": a.Name, "service": c.Event.Summary, "starts_at": a.StartsAt.In(berlin).Format(time.RFC3339), "municipality": entry.Name,
 	}
-	if method != ical.Cancel {
+	if method != icalCancel {
 		personal["office"], personal["manage_link"] = c.Event.Location, s.manageURL(entry, a.ID)
 		if c.Event.ConferenceURL != "" {
 			personal["conference_link"] = c.Event.ConferenceURL
@@ -128,11 +127,11 @@ func (s *Service) send(ctx context.Context, entry tenantdir.Entry, event id.ID, 
 }
 
 // calendar is the appointment for calendar programs. Its texts are in the citizen's language.
-func (s *Service) calendar(ctx context.Context, e tenantdir.Entry, a Appointment, method string, at time.Time) (ical.Calendar, error) {
-	event := ical.Event{
+func (s *Service) calendar(ctx context.Context, e tenantdir.Entry, a Appointment, method string, at time.Time) (icalObject, error) {
+	event := icalEvent{
 		UID: a.ID.String() + "@" + s.host(), Sequence: a.Sequence, Stamp: at, Starts: a.StartsAt.Time, Ends: a.EndsAt.Time,
 		Summary: a.ServiceID, Location: e.Name, Language: a.Language, Comment: a.Reason,
-		Organizer: ical.Person{Name: e.Name, Email: "termine@" + s.host()}, Attendee: ical.Person{Name: a.Name, Email: a.Email},
+		Organizer: icalPerson{Name: e.Name, Email: "termine@" + s.host()}, Attendee: icalPerson{Name: a.Name, Email: a.Email},
 	}
 	// An office or service that was given up meanwhile leaves the plain names.
 	if offering, office, err := s.where(ctx, a); err == nil {
@@ -145,12 +144,12 @@ func (s *Service) calendar(ctx context.Context, e tenantdir.Entry, a Appointment
 			event.Organizer.Email = office.Email
 		}
 	}
-	if method == ical.Cancel {
-		return ical.Calendar{ProdID: prodID, Method: method, Event: event}, nil
+	if method == icalCancel {
+		return icalObject{ProdID: prodID, Method: method, Event: event}, nil
 	}
 	link, err := s.conferenceURL(ctx, a, Meeting{UserID: "citizen:" + a.ID.String(), UserName: a.Name})
 	if err != nil {
-		return ical.Calendar{}, err
+		return icalObject{}, err
 	}
 	text, label, manage := "Videokonferenz: ", "Videokonferenz: beitreten", "Verschieben oder absagen: "
 	if a.Language == "en" {
@@ -161,7 +160,7 @@ func (s *Service) calendar(ctx context.Context, e tenantdir.Entry, a Appointment
 		event.ConferenceURL, event.ConferenceLabel = link, label
 		event.Description = text + link + "\n\n" + event.Description
 	}
-	return ical.Calendar{ProdID: prodID, Method: method, Event: event}, nil
+	return icalObject{ProdID: prodID, Method: method, Event: event}, nil
 }
 
 const prodID = "-//Basisdienste//Booking 1.0//DE"

@@ -270,7 +270,7 @@ func (p *pages) form(r *http.Request, starts string) web.Form {
 	return web.Form{
 		{Name: "name", Label: p.site.T(r, "name"), Autocomplete: "name", Required: true, MaxLength: maxName},
 		{Name: "email", Kind: "email", Label: p.site.T(r, "email"), Hint: p.site.T(r, "email.hint"), Autocomplete: "email", Required: true, MaxLength: maxEmail},
-		{Name: "consent", Kind: "checkbox", Label: p.site.T(r, "consent"), Required: true},
+		{Name: "consent", Kind: "checkbox", Label: p.site.T(r, "consent", int(p.s.cfg.Keep/(24*time.Hour))), Required: true},
 		{Name: "starts_at", Kind: "hidden", Value: starts},
 		{Name: "office", Kind: "hidden", Value: r.FormValue("office")},
 		{Name: "reference", Kind: "hidden", Value: reference(r)},

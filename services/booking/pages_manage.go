@@ -10,7 +10,6 @@ import (
 	"basisdienste/platform/id"
 	"basisdienste/platform/tenantdir"
 	"basisdienste/platform/web"
-	"basisdienste/services/booking/ical"
 )
 
 // opened is an appointment whose secret the request has.
@@ -55,18 +54,27 @@ func (p *pages) secret(next func(http.ResponseWriter, *http.Request, opened)) ht
 func asTaken(err error, dst **takenError) { _ = errors.As(err, dst) } // dst stays nil if it is none
 
 // when is day and time in the reader's language.
-func (p *pages) when(r *http.Request, t time.Time) string {
-	local := t.In(berlin)
-	if p.site.Lang(r) == "en" {
-		return local.Format("Monday, 2 January 2006, 15:04")
-	}
+func (p *pages) when(r *http.Request, t time.Time) string { return p.period(r, t, t) }
+
+// period is a day and a time from, or a time from and until.
+func (p *pages) period(r *http.Request, from, until time.Time) string {
+	local, clock, to, end := from.In(berlin), from.In(berlin).Format("15:04"), " to ", ""
 	days := [...]string{"Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"}
-	return days[local.Weekday()] + ", " + local.Format("02.01.2006, 15:04") + " Uhr"
+	day := days[local.Weekday()] + local.Format(", 02.01.2006, ")
+	if p.site.Lang(r) == "de" {
+		to, end = " bis ", " Uhr"
+	} else {
+		day = local.Format("Monday, 2 January 2006, ")
+	}
+	if until.After(from) {
+		clock += to + until.In(berlin).Format("15:04")
+	}
+	return day + clock + end
 }
 
 func (p *pages) rowsOf(r *http.Request, o opened) []web.Row {
 	rows := p.rows(r, o.offering, o.office, o.a.StartsAt.Time)
-	rows[1].Value = p.site.T(r, "row.until", p.when(r, o.a.StartsAt.Time), o.a.EndsAt.In(berlin).Format("15:04"))
+	rows[1].Value = p.period(r, o.a.StartsAt.Time, o.a.EndsAt.Time)
 	for _, row := range []web.Row{
 		{Key: p.site.T(r, "row.name"), Value: o.a.Name},
 		{Key: p.site.T(r, "row.email"), Value: o.a.Email},
@@ -100,13 +108,13 @@ func (p *pages) appointment(w http.ResponseWriter, r *http.Request, o opened) {
 		v["Conference"], v["Changeable"] = link, now.Before(o.a.StartsAt.Time)
 		show("confirmed", "confirmed")
 	case state == Confirmed:
-		v["State"], v["Kind"] = "over", "info"
+		v["State"] = "over"
 		show("ended", "over")
 	case state == Canceled:
-		v["State"], v["Kind"] = "canceled", "success"
+		v["State"] = "canceled"
 		show("ended", "canceled")
 	default:
-		v["State"], v["Kind"] = "expired", "warning"
+		v["State"] = "expired"
 		show("ended", "expired")
 	}
 }
@@ -203,7 +211,7 @@ func (p *pages) calendarFile(w http.ResponseWriter, r *http.Request, o opened) {
 		p.site.ErrorPage(w, r, fault.Conflict("not_confirmed", "only a confirmed appointment has a calendar file"))
 		return
 	}
-	c, err := p.s.calendar(r.Context(), o.entry, o.a, ical.Publish, o.a.ConfirmedAt.Time)
+	c, err := p.s.calendar(r.Context(), o.entry, o.a, icalPublish, o.a.ConfirmedAt.Time)
 	if err != nil {
 		p.site.ErrorPage(w, r, err)
 		return

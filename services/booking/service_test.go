@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"basisdienste/contracts/gen/events"
 	"basisdienste/platform/authn"
 	"basisdienste/platform/db"
 	"basisdienste/platform/run"
@@ -173,6 +181,89 @@ func holdBody(startsAt, email string) map[string]any {
 	return map[string]any{"service_id": service, "office_id": office, "starts_at": startsAt, "name": "Kim Beispiel", "email": email}
 }
 
+// document is the API's contract, against which every answer is held.
+var document = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := openapi3.NewLoader().LoadFromFile("../../contracts/openapi/booking.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return legacy.NewRouter(doc)
+})
+
+// Do sends, and holds the API's answer against its OpenAPI document.
+func (e *env) Do(method, path, token string, body any, headers ...string) runtest.Answer {
+	e.t.Helper()
+	a := e.Env.Do(method, path, token, body, headers...)
+	if !strings.Contains(path, "/booking/v1/") {
+		return a
+	}
+	router, err := document()
+	if err != nil {
+		e.t.Fatalf("booking.yaml: %v", err)
+	}
+	r, err := http.NewRequestWithContext(e.t.Context(), method, path, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	route, params, err := router.FindRoute(r)
+	if err != nil {
+		e.t.Errorf("%s %s is not in the document: %v", method, path, err)
+		return a
+	}
+	in := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.Status, Header: a.Header, Body: io.NopCloser(bytes.NewReader(a.Body))}
+	if err := openapi3filter.ValidateResponse(e.t.Context(), out); err != nil {
+		e.t.Errorf("%s %s: answer %d breaks the document: %v\n%s", method, path, a.Status, err, a.Body)
+	}
+	return a
+}
+
+// checkEvents holds what was told against the events' schemas.
+func (e *env) checkEvents(want ...string) {
+	e.t.Helper()
+	var rows []struct {
+		Type    string `db:"type"`
+		Payload string `db:"payload"`
+	}
+	ctx := db.System(e.t.Context())
+	if err := e.Process.Host("booking").DB.Read(ctx, func(tx *db.Tx) error {
+		return tx.Select(ctx, &rows, `SELECT type, payload FROM outbox ORDER BY seq`)
+	}); err != nil {
+		e.t.Fatalf("read the outbox: %v", err)
+	}
+	var got []string
+	for _, r := range rows {
+		got = append(got, strings.TrimSuffix(strings.TrimPrefix(r.Type, "booking.appointment."), ".v1"))
+		schema, ok := events.Schema(r.Type)
+		if !ok {
+			e.t.Errorf("event %s has no schema", r.Type)
+			continue
+		}
+		c := jsonschema.NewCompiler()
+		c.AssertFormat()
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
+		if err == nil {
+			err = c.AddResource(r.Type, doc)
+		}
+		if err != nil {
+			e.t.Fatalf("schema of %s: %v", r.Type, err)
+		}
+		payload, err := jsonschema.UnmarshalJSON(strings.NewReader(r.Payload))
+		if err == nil {
+			err = c.MustCompile(r.Type).Validate(payload)
+		}
+		if err != nil {
+			e.t.Errorf("event %s breaks its schema: %v\n%s", r.Type, err, r.Payload)
+		}
+		if strings.Contains(r.Payload, "kim@") || strings.Contains(r.Payload, "Kim") {
+			e.t.Errorf("event %s holds personal data: %s", r.Type, r.Payload)
+		}
+	}
+	if strings.Join(got, " ") != strings.Join(want, " ") {
+		e.t.Errorf("events: got %q, want %q", got, want)
+	}
+}
+
 // post sends and reads the answer.
 func (e *env) post(path string, body any, headers ...string) (runtest.Answer, answer) {
 	e.t.Helper()
@@ -253,6 +344,7 @@ func TestAPI_Journey(t *testing.T) {
 		t.Error("9:00 on Tuesday is not free after the appointment was canceled")
 	}
 
+	e.checkEvents("held", "confirmed", "moved", "canceled")
 	runtest.Eventually(t, "three mails are sent", func() bool { return len(e.mails.list()) == 3 })
 	mails := map[string]mail{}
 	for _, m := range e.mails.list() {

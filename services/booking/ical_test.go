@@ -1,4 +1,4 @@
-package ical_test
+package booking
 
 import (
 	"bytes"
@@ -11,20 +11,18 @@ import (
 	"unicode/utf8"
 
 	goical "github.com/emersion/go-ical"
-
-	"basisdienste/services/booking/ical"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func event(change func(e *ical.Event)) ical.Event {
-	e := ical.Event{
+func testEvent(change func(e *icalEvent)) icalEvent {
+	e := icalEvent{
 		UID: "0192d3c4-5e6f-7a8b-9c0d-1e2f3a4b5c6d@basis.example.org", Stamp: time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC),
 		Starts: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), Ends: time.Date(2026, 11, 23, 8, 30, 0, 0, time.UTC),
 		Summary: "Beratung Bewohnerparken (Video)", Location: "Bürgerbüro, Erfurt", Language: "de",
 		Description:   "Videokonferenz: https://meet.example.org/termin-0123456789abcdef?jwt=e30.e30.e30\n\nVerschieben oder absagen: https://basis.example.org/t/erfurt/booking/appointments/1/2; \\o/",
-		Organizer:     ical.Person{Name: "Landeshauptstadt Erfurt, Bürgerbüro", Email: "termine@erfurt.example"},
-		Attendee:      ical.Person{Name: `Kim "Kimmy" Beispiel; ^Ä`, Email: "kim@example.org"},
+		Organizer:     icalPerson{Name: "Landeshauptstadt Erfurt, Bürgerbüro", Email: "termine@erfurt.example"},
+		Attendee:      icalPerson{Name: `Kim "Kimmy" Beispiel; ^Ä`, Email: "kim@example.org"},
 		ConferenceURL: "https://meet.example.org/termin-0123456789abcdef?jwt=eyJhbGciOiJIUzI1NiJ9.eyJyb29tIjoiYSJ9.c2ln", ConferenceLabel: "Videokonferenz: beitreten, jetzt",
 	}
 	if change != nil {
@@ -33,28 +31,28 @@ func event(change func(e *ical.Event)) ical.Event {
 	return e
 }
 
-func TestCalendar_Golden(t *testing.T) {
+func TestICal_Golden(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("Grüße aus Thüringen – ", 12)
-	for name, c := range map[string]ical.Calendar{
-		"request": {Method: ical.Request, Event: event(nil)},
-		"cancel": {Method: ical.Cancel, Event: event(func(e *ical.Event) {
+	for name, c := range map[string]icalObject{
+		"request": {Method: icalRequest, Event: testEvent(nil)},
+		"cancel": {Method: icalCancel, Event: testEvent(func(e *icalEvent) {
 			e.Sequence, e.Comment, e.Description, e.ConferenceURL = 2, "Wir sind leider krank.\r\nBitte buchen Sie neu.", "", ""
 		})},
-		"publish": {Method: ical.Publish, Event: event(func(e *ical.Event) { e.Sequence = 1 })},
-		"long":    {Method: ical.Request, Event: event(func(e *ical.Event) { e.Summary, e.Attendee.Name = long, long })},
-		"hour-twice": {Method: ical.Request, Event: event(func(e *ical.Event) {
+		"publish": {Method: icalPublish, Event: testEvent(func(e *icalEvent) { e.Sequence = 1 })},
+		"long":    {Method: icalRequest, Event: testEvent(func(e *icalEvent) { e.Summary, e.Attendee.Name = long, long })},
+		"hour-twice": {Method: icalRequest, Event: testEvent(func(e *icalEvent) {
 			e.Starts, e.Ends = time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC), time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC)
 		})},
-		"control": {Method: ical.Request, Event: event(func(e *ical.Event) {
-			e.Summary, e.Attendee = "a\x00\x1b\tb\xff", ical.Person{Name: "x\r\nATTENDEE:mailto:y", Email: "a\r\nX-B:c@example.org"}
+		"control": {Method: icalRequest, Event: testEvent(func(e *icalEvent) {
+			e.Summary, e.Attendee = "a\x00\x1b\tb\xff", icalPerson{Name: "x\r\nATTENDEE:mailto:y", Email: "a\r\nX-B:c@example.org"}
 		})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.ProdID = "-//Basisdienste//Booking 1.0//DE"
 			got := c.Bytes()
-			golden := filepath.Join("testdata", name+".ics")
+			golden := filepath.Join("testdata", "ical", name+".ics")
 			if *update {
 				if err := os.WriteFile(golden, got, 0o644); err != nil {
 					t.Fatal(err)
@@ -88,7 +86,7 @@ func checkLines(t *testing.T, object []byte) {
 }
 
 // checkParsed reads the object with another implementation.
-func checkParsed(t *testing.T, c ical.Calendar, object []byte) {
+func checkParsed(t *testing.T, c icalObject, object []byte) {
 	t.Helper()
 	cal, err := goical.NewDecoder(bytes.NewReader(object)).Decode()
 	if err != nil {
@@ -137,7 +135,7 @@ func checkParsed(t *testing.T, c ical.Calendar, object []byte) {
 	if p := e.Props.Get("ORGANIZER"); p == nil || p.Value != "mailto:"+want.Organizer.Email || p.Params.Get("CN") != want.Organizer.Name {
 		t.Errorf("ORGANIZER: got %+v, want %+v", p, want.Organizer)
 	}
-	if p := e.Props.Get("ATTENDEE"); (p != nil) != (c.Method != ical.Publish) {
+	if p := e.Props.Get("ATTENDEE"); (p != nil) != (c.Method != icalPublish) {
 		t.Errorf("ATTENDEE with %s: got %+v", c.Method, p)
 	}
 	if len(cal.Children) != 2 || cal.Children[0].Name != "VTIMEZONE" {
@@ -145,13 +143,13 @@ func checkParsed(t *testing.T, c ical.Calendar, object []byte) {
 	}
 }
 
-// FuzzText: whatever a name holds, it stays inside its property.
-func FuzzText(f *testing.F) {
+// FuzzICal: whatever a name holds, it stays inside its property.
+func FuzzICal(f *testing.F) {
 	for _, s := range []string{"", "a:b;c,d", "\"\\^n", "x\r\nBEGIN:VEVENT", strings.Repeat("ü", 80), "\xff\xfe", "\u2028"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		c := ical.Calendar{ProdID: "x", Method: ical.Request, Event: event(func(e *ical.Event) { e.Summary, e.Attendee.Name, e.ConferenceLabel = s, s, s })}
+		c := icalObject{ProdID: "x", Method: icalRequest, Event: testEvent(func(e *icalEvent) { e.Summary, e.Attendee.Name, e.ConferenceLabel = s, s, s })}
 		object := c.Bytes()
 		checkLines(t, object)
 		cal, err := goical.NewDecoder(bytes.NewReader(object)).Decode()

@@ -1,59 +1,56 @@
-// Package ical writes invitations and cancellations as calendar programs expect them:
-// iCalendar (RFC 5545) for scheduling by mail (RFC 5546, RFC 6047), with CONFERENCE of
-// RFC 7986.
-//
-// Lines end with CR LF and are folded at 75 octets, never inside a character. Times stand in
-// the time of Berlin with their VTIMEZONE, so that a calendar shows them as the office
-// means them. It is a writer only.
-package ical
+package booking
 
 import (
 	"bytes"
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // local time is the same on every machine
 	"unicode/utf8"
 )
 
-// Methods of RFC 5546. Publish names no attendee: it is a file to be opened, not a message.
+// Invitations and cancelations as calendar programs expect them: iCalendar (RFC 5545) for
+// scheduling by mail (RFC 5546, RFC 6047), with CONFERENCE of RFC 7986.
+//
+// Lines end with CR LF and are folded at 75 octets, never inside a character. Times stand in
+// the time of Berlin with their VTIMEZONE, so that a calendar shows them as the office means
+// them. Published objects name no attendee: they are files to be opened, not messages.
 const (
-	Publish = "PUBLISH"
-	Request = "REQUEST"
-	Cancel  = "CANCEL"
+	icalPublish = "PUBLISH"
+	icalRequest = "REQUEST"
+	icalCancel  = "CANCEL"
 )
 
-// Calendar is one object with one event.
-type Calendar struct {
+// icalObject is one calendar object with one event.
+type icalObject struct {
 	ProdID string // "-//Owner//Product//EN"
 	Method string
-	Event  Event
+	Event  icalEvent
 }
 
-// Event is an appointment. Empty parts are left out.
-type Event struct {
+// icalEvent is an appointment. Empty parts are left out.
+type icalEvent struct {
 	UID                            string // the same for the life of the appointment
 	Sequence                       int64  // grows with each change
 	Stamp                          time.Time
 	Starts, Ends                   time.Time
 	Summary, Description           string
 	Location, Comment              string
-	Organizer, Attendee            Person
+	Organizer, Attendee            icalPerson
 	ConferenceURL, ConferenceLabel string
 	Language                       string // of the texts: "de", "en"
 }
 
-// Person is somebody with a mail address.
-type Person struct{ Name, Email string }
+// icalPerson is somebody with a mail address.
+type icalPerson struct{ Name, Email string }
 
 // ContentType is the media type of the mail part that carries the calendar; its method must
 // be the object's (RFC 6047 section 2.4).
-func (c Calendar) ContentType() string {
+func (c icalObject) ContentType() string {
 	return "text/calendar; method=" + c.Method + "; charset=UTF-8; component=VEVENT"
 }
 
-// timeZone is Europe/Berlin since 1996, as a calendar needs it.
-const timeZone = `BEGIN:VTIMEZONE
+// icalZone is Europe/Berlin since 1996, as a calendar needs it.
+const icalZone = `BEGIN:VTIMEZONE
 TZID:Europe/Berlin
 BEGIN:DAYLIGHT
 DTSTART:19810329T020000
@@ -72,14 +69,14 @@ END:STANDARD
 END:VTIMEZONE`
 
 // Bytes returns the object.
-func (c Calendar) Bytes() []byte {
-	w := &writer{}
+func (c icalObject) Bytes() []byte {
+	w := &icalWriter{}
 	w.raw("BEGIN", "VCALENDAR")
 	w.raw("VERSION", "2.0")
 	w.text("PRODID", c.ProdID)
 	w.raw("CALSCALE", "GREGORIAN")
 	w.raw("METHOD", c.Method)
-	for line := range strings.SplitSeq(timeZone, "\n") {
+	for line := range strings.SplitSeq(icalZone, "\n") {
 		w.line(line)
 	}
 	w.event(c.Method, c.Event)
@@ -87,18 +84,18 @@ func (c Calendar) Bytes() []byte {
 	return w.b.Bytes()
 }
 
-func (w *writer) event(method string, e Event) {
-	var language []param
+func (w *icalWriter) event(method string, e icalEvent) {
+	var language []icalParam
 	if e.Language != "" {
-		language = []param{{"LANGUAGE", []string{e.Language}}}
+		language = []icalParam{{"LANGUAGE", []string{e.Language}}}
 	}
 	w.raw("BEGIN", "VEVENT")
 	w.text("UID", e.UID)
 	w.raw("SEQUENCE", strconv.FormatInt(e.Sequence, 10))
-	w.raw("DTSTAMP", utc(e.Stamp))
+	w.raw("DTSTAMP", icalUtc(e.Stamp))
 	w.time("DTSTART", e.Starts)
 	w.time("DTEND", e.Ends)
-	if method == Cancel {
+	if method == icalCancel {
 		w.raw("STATUS", "CANCELLED")
 	} else {
 		w.raw("STATUS", "CONFIRMED")
@@ -109,32 +106,32 @@ func (w *writer) event(method string, e Event) {
 	w.text("LOCATION", e.Location, language...)
 	w.text("COMMENT", e.Comment, language...)
 	if e.Organizer.Email != "" {
-		w.property("ORGANIZER", "mailto:"+uri(e.Organizer.Email), param{"CN", []string{e.Organizer.Name}})
+		w.property("ORGANIZER", "mailto:"+icalUri(e.Organizer.Email), icalParam{"CN", []string{e.Organizer.Name}})
 	}
-	if e.Attendee.Email != "" && method != Publish {
-		w.property("ATTENDEE", "mailto:"+uri(e.Attendee.Email), param{"CN", []string{e.Attendee.Name}}, param{"ROLE", []string{"REQ-PARTICIPANT"}},
-			param{"PARTSTAT", []string{"ACCEPTED"}}, param{"RSVP", []string{"FALSE"}})
+	if e.Attendee.Email != "" && method != icalPublish {
+		w.property("ATTENDEE", "mailto:"+icalUri(e.Attendee.Email), icalParam{"CN", []string{e.Attendee.Name}}, icalParam{"ROLE", []string{"REQ-PARTICIPANT"}},
+			icalParam{"PARTSTAT", []string{"ACCEPTED"}}, icalParam{"RSVP", []string{"FALSE"}})
 	}
 	if e.ConferenceURL != "" {
-		w.property("CONFERENCE", uri(e.ConferenceURL), append([]param{
+		w.property("CONFERENCE", icalUri(e.ConferenceURL), append([]icalParam{
 			{"VALUE", []string{"URI"}}, {"FEATURE", []string{"AUDIO", "VIDEO"}}, {"LABEL", []string{e.ConferenceLabel}},
 		}, language...)...)
 	}
 	w.raw("END", "VEVENT")
 }
 
-type param struct {
+type icalParam struct {
 	name   string
 	values []string
 }
 
-type writer struct{ b bytes.Buffer }
+type icalWriter struct{ b bytes.Buffer }
 
-const maxLine = 75 // octets, without the line end (RFC 5545 section 3.1)
+const icalLine = 75 // octets, without the line end (RFC 5545 section 3.1)
 
 // line writes a content line, folded.
-func (w *writer) line(s string) {
-	room := maxLine
+func (w *icalWriter) line(s string) {
+	room := icalLine
 	for len(s) > room {
 		cut := room
 		for cut > 0 && !utf8.RuneStart(s[cut]) {
@@ -142,30 +139,30 @@ func (w *writer) line(s string) {
 		}
 		w.b.WriteString(s[:cut])
 		w.b.WriteString("\r\n ")
-		s, room = s[cut:], maxLine-1
+		s, room = s[cut:], icalLine-1
 	}
 	w.b.WriteString(s)
 	w.b.WriteString("\r\n")
 }
 
-func (w *writer) raw(name, value string) { w.line(name + ":" + value) }
+func (w *icalWriter) raw(name, value string) { w.line(name + ":" + value) }
 
 // text writes a property of type TEXT, unless it is empty.
-func (w *writer) text(name, value string, params ...param) {
+func (w *icalWriter) text(name, value string, params ...icalParam) {
 	if value != "" {
-		w.property(name, escape(value), params...)
+		w.property(name, icalEscape(value), params...)
 	}
 }
 
 // property writes params that have a value. value is escaped already.
-func (w *writer) property(name, value string, params ...param) {
+func (w *icalWriter) property(name, value string, params ...icalParam) {
 	var b strings.Builder
 	b.WriteString(name)
 	for _, p := range params {
 		var values []string
 		for _, v := range p.values {
 			if v != "" {
-				values = append(values, quote(v))
+				values = append(values, icalQuote(v))
 			}
 		}
 		if len(values) > 0 {
@@ -175,35 +172,26 @@ func (w *writer) property(name, value string, params ...param) {
 	w.line(b.String() + ":" + value)
 }
 
-const layout = "20060102T150405"
+const icalTime = "20060102T150405"
 
-func utc(t time.Time) string { return t.UTC().Format(layout) + "Z" }
-
-// berlin is the zone that timeZone describes.
-var berlin = func() *time.Location {
-	l, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		panic(err) // time/tzdata is imported above
-	}
-	return l
-}()
+func icalUtc(t time.Time) string { return t.UTC().Format(icalTime) + "Z" }
 
 // time writes a moment in local time. In the hour that comes twice local time means its first
 // pass (RFC 5545 section 3.3.5), but not to every program, so it is written in UTC there.
-func (w *writer) time(name string, t time.Time) {
-	local := t.In(berlin).Format(layout)
+func (w *icalWriter) time(name string, t time.Time) {
+	local := t.In(berlin).Format(icalTime)
 	for _, other := range []time.Duration{-time.Hour, time.Hour} {
-		if t.Add(other).In(berlin).Format(layout) == local {
-			w.raw(name, utc(t))
+		if t.Add(other).In(berlin).Format(icalTime) == local {
+			w.raw(name, icalUtc(t))
 			return
 		}
 	}
-	w.property(name, local, param{"TZID", []string{"Europe/Berlin"}})
+	w.property(name, local, icalParam{"TZID", []string{zoneName}})
 }
 
-// escape is for values of type TEXT (RFC 5545 section 3.3.11). Other control characters than
+// icalEscape is for values of type TEXT (RFC 5545 section 3.3.11). Other control characters than
 // line ends and tabs may not stand there.
-func escape(s string) string {
+func icalEscape(s string) string {
 	var b strings.Builder
 	for _, r := range strings.ToValidUTF8(strings.ReplaceAll(s, "\r\n", "\n"), "\uFFFD") {
 		switch {
@@ -220,9 +208,9 @@ func escape(s string) string {
 	return b.String()
 }
 
-// quote is for parameter values: what is not allowed there is written as RFC 6868 says, and
+// icalQuote is for parameter values: what is not allowed there is written as RFC 6868 says, and
 // a value with a colon, semicolon or comma stands between quotation marks.
-func quote(s string) string {
+func icalQuote(s string) string {
 	var b strings.Builder
 	for _, r := range strings.ToValidUTF8(strings.ReplaceAll(s, "\r\n", "\n"), "\uFFFD") {
 		switch {
@@ -243,8 +231,8 @@ func quote(s string) string {
 	return `"` + b.String() + `"`
 }
 
-// uri drops what cannot stand in one: it would end the line.
-func uri(s string) string {
+// icalUri drops what cannot stand in one: it would end the line.
+func icalUri(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f {
 			return -1
