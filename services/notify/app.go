@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"embed"
-	"io/fs"
 	"os"
 	"time"
 
@@ -16,13 +15,7 @@ import (
 var migrations embed.FS
 
 // Migrations makes the tables of the service.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "notify", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "notify", FS: migrations} }
 
 // OpenMailer connects to the SMTP server of the configuration. It is only called with one.
 type OpenMailer func(cfg SMTP, clock func() time.Time) (Mailer, error)
