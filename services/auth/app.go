@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"embed"
-	"io/fs"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/run"
@@ -13,13 +12,7 @@ import (
 var migrations embed.FS
 
 // Migrations makes the tables of auth.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "auth", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "auth", FS: migrations} }
 
 // New returns the service with the identity providers that citizens log in by.
 func New(providers ...OpenProvider) run.App {

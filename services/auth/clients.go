@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"basisdienste/platform/audit"
 	"basisdienste/platform/authn"
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
@@ -53,7 +54,10 @@ func (s *Service) createClient(ctx context.Context, c *Client, secret string) (C
 		if err := insertClient(ctx, tx, c); err != nil {
 			return err
 		}
-		return tellClient(ctx, tx, c)
+		if err := tellClient(ctx, tx, c); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, "client.registered", "client:"+c.ID, map[string]any{"scopes": c.Scopes.V, "grants": c.Grants.V})
 	})
 	s.forgetClient(c.ID)
 	if db.IsUnique(err) {
@@ -121,8 +125,9 @@ func (s *Service) GetClient(ctx context.Context, q ClientRef) (a ClientAnswer, e
 	return a, err
 }
 
-// changeClient changes a client, and tells the services of it.
-func (s *Service) changeClient(ctx context.Context, clientID string, change func(tx *db.Tx, c *Client) error) (a ClientAnswer, err error) {
+// changeClient changes a client, and tells the services of it. action and detail go into the
+// audit log.
+func (s *Service) changeClient(ctx context.Context, clientID, action string, detail any, change func(tx *db.Tx, c *Client) error) (a ClientAnswer, err error) {
 	err = s.db.Tx(ctx, func(tx *db.Tx) error {
 		c, err := getClient(ctx, tx, clientID, true)
 		if err != nil {
@@ -139,7 +144,10 @@ func (s *Service) changeClient(ctx context.Context, clientID string, change func
 			return err
 		}
 		a = clientAnswer(c, n)
-		return tellClient(ctx, tx, c)
+		if err := tellClient(ctx, tx, c); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, action, "client:"+c.ID, detail)
 	})
 	s.forgetClient(clientID)
 	return a, err
@@ -148,7 +156,7 @@ func (s *Service) changeClient(ctx context.Context, clientID string, change func
 // DisableClient gives the client no more tokens, and makes those that are out worthless
 // wherever the client acts for municipalities by grants, or is introspected.
 func (s *Service) DisableClient(ctx context.Context, q ClientRef) (ClientAnswer, error) {
-	return s.changeClient(ctx, q.Client, func(_ *db.Tx, c *Client) error {
+	return s.changeClient(ctx, q.Client, "client.disabled", nil, func(_ *db.Tx, c *Client) error {
 		c.Enabled = false
 		return nil
 	})
@@ -156,7 +164,7 @@ func (s *Service) DisableClient(ctx context.Context, q ClientRef) (ClientAnswer,
 
 // EnableClient takes DisableClient back.
 func (s *Service) EnableClient(ctx context.Context, q ClientRef) (ClientAnswer, error) {
-	return s.changeClient(ctx, q.Client, func(_ *db.Tx, c *Client) error {
+	return s.changeClient(ctx, q.Client, "client.enabled", nil, func(_ *db.Tx, c *Client) error {
 		c.Enabled = true
 		return nil
 	})
@@ -166,7 +174,7 @@ func (s *Service) EnableClient(ctx context.Context, q ClientRef) (ClientAnswer, 
 // Errors: unknown_client, client_has_keys.
 func (s *Service) RotateSecret(ctx context.Context, q SecretRequest) (ClientAnswer, error) {
 	secret := id.Secret(32)
-	a, err := s.changeClient(ctx, q.Client, func(tx *db.Tx, c *Client) error {
+	a, err := s.changeClient(ctx, q.Client, "client.secret_rotated", map[string]int{"keep_previous_for": q.Keep}, func(tx *db.Tx, c *Client) error {
 		if c.AuthMethod == authKey {
 			return fault.Conflict("client_has_keys", "this client identifies itself by its own keys and has no secret")
 		}
@@ -187,7 +195,7 @@ func (s *Service) EnableTargets(ctx context.Context, q TargetsRequest) (ClientAn
 	if err != nil {
 		return ClientAnswer{}, err
 	}
-	return s.changeClient(ctx, q.Client, func(tx *db.Tx, c *Client) error {
+	return s.changeClient(ctx, q.Client, "client.tenants_enabled", targetDetail(q), func(tx *db.Tx, c *Client) error {
 		c.AllTenants = c.AllTenants || q.All
 		for _, t := range targets {
 			if err := addTarget(ctx, tx, c.ID, t); err != nil {
@@ -205,7 +213,7 @@ func (s *Service) DisableTargets(ctx context.Context, q TargetsRequest) (ClientA
 	if err != nil {
 		return ClientAnswer{}, err
 	}
-	return s.changeClient(ctx, q.Client, func(tx *db.Tx, c *Client) error {
+	return s.changeClient(ctx, q.Client, "client.tenants_disabled", targetDetail(q), func(tx *db.Tx, c *Client) error {
 		if q.All {
 			c.AllTenants = false
 			return clearTargets(ctx, tx, c.ID)
@@ -220,6 +228,10 @@ func (s *Service) DisableTargets(ctx context.Context, q TargetsRequest) (ClientA
 		}
 		return nil
 	})
+}
+
+func targetDetail(q TargetsRequest) map[string]any {
+	return map[string]any{"all": q.All, "tenants": q.Tenants}
 }
 
 func (s *Service) targets(ctx context.Context, slugs []string) (ids []id.ID, err error) {

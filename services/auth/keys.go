@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"basisdienste/platform/audit"
 	"basisdienste/platform/authn"
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
@@ -194,7 +195,11 @@ func (s *keyStore) add(ctx context.Context, lead time.Duration, replace bool) er
 				return err
 			}
 		}
-		return insertKey(ctx, tx, keyRow{Generation: last + 1, KID: kid, Sealed: sealed, CreatedAt: now, SignsFrom: from})
+		err = insertKey(ctx, tx, keyRow{Generation: last + 1, KID: kid, Sealed: sealed, CreatedAt: now, SignsFrom: from})
+		if err != nil || !replace {
+			return err
+		}
+		return audit.Record(ctx, tx, "key.rotated", "key:"+kid, map[string]any{"immediately": lead == 0})
 	})
 }
 

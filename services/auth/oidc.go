@@ -181,7 +181,7 @@ func (s *Service) idTokenHint(ctx context.Context, token string) (hint, error) {
 	if len(token) > maxToken {
 		return hint{}, nil
 	}
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil || len(jws.Signatures) != 1 || jws.Signatures[0].Header.ExtraHeaders[jose.HeaderType] != "JWT" {
 		return hint{}, nil
 	}

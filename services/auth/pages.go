@@ -51,13 +51,13 @@ func (s *Service) cookie(r *http.Request, name string) string {
 
 // remember makes the cookie, which the browser forgets when it is closed.
 func (s *Service) remember(t tenant.Tenant, name, value string) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure wherever the pages are reached by https
 		Name: s.cookieName(name), Value: value, Path: issuerPath(t), Secure: s.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 }
 
 func (s *Service) forget(t tenant.Tenant, name string) *http.Cookie {
-	c := s.remember(t, name, "")
+	c := s.remember(t, name, "") //nolint:gosec // see remember
 	c.MaxAge = -1
 	return c
 }

@@ -32,44 +32,47 @@ func newSecrets(master []byte) (s secrets, err error) {
 	return s, nil
 }
 
-// sealed encrypts with AES-256-GCM. Each message has a key of its own, made from a random
-// salt, so that their number does not matter. about says what it is and where it belongs: it is
+// sealed encrypts with AES-256-GCM. Each message has a key and nonce of its own, made from a
+// random salt, so that their number does not matter. about says what it is and where it belongs: it is
 // authenticated, so that a sealed value cannot be moved to another row.
 func (s secrets) sealed(about string, plain []byte) ([]byte, error) {
 	salt := make([]byte, 32)
-	rand.Read(salt) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
-	aead, err := s.cipher(salt)
+	if _, err := rand.Read(salt); err != nil {
+		return nil, err
+	}
+	aead, nonce, err := s.cipher(salt)
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(salt, make([]byte, aead.NonceSize()), plain, []byte(about)), nil
+	return aead.Seal(salt, nonce, plain, []byte(about)), nil
 }
 
 func (s secrets) opened(about string, sealed []byte) ([]byte, error) {
 	if len(sealed) < 32 {
 		return nil, errors.New("sealed value is too short")
 	}
-	aead, err := s.cipher(sealed[:32])
+	aead, nonce, err := s.cipher(sealed[:32])
 	if err != nil {
 		return nil, err
 	}
-	plain, err := aead.Open(nil, make([]byte, aead.NonceSize()), sealed[32:], []byte(about))
+	plain, err := aead.Open(nil, nonce, sealed[32:], []byte(about))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w; is it the master secret that it was sealed with?", about, err)
 	}
 	return plain, nil
 }
 
-func (s secrets) cipher(salt []byte) (cipher.AEAD, error) {
-	key, err := hkdf.Key(sha256.New, s.seal, salt, "message", 32)
+func (s secrets) cipher(salt []byte) (aead cipher.AEAD, nonce []byte, err error) {
+	material, err := hkdf.Key(sha256.New, s.seal, salt, "message", 32+12)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(material[:32])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return cipher.NewGCM(block)
+	aead, err = cipher.NewGCM(block)
+	return aead, material[32:], err
 }
 
 // pairwise is the subject of a citizen at a tenant (OpenID Connect Core section 8.1, with the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alexedwards/argon2id"
 
+	"basisdienste/platform/audit"
 	"basisdienste/platform/authn"
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
@@ -142,7 +143,10 @@ func (s *Service) CreateStaff(ctx context.Context, q CreateStaffRequest) (StaffA
 	}
 	err = s.db.Tx(ctx, func(tx *db.Tx) error {
 		p.CreatedAt, p.ChangedAt = tx.Now(), tx.Now()
-		return insertStaff(ctx, tx, p)
+		if err := insertStaff(ctx, tx, p); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, "staff.created", "staff:"+p.ID.String(), map[string]any{"roles": q.Roles})
 	})
 	if db.IsUnique(err) {
 		return StaffAnswer{}, fault.Conflict("staff_exists", "there is an account with this user name already")
@@ -174,8 +178,8 @@ func (s *Service) ListStaff(ctx context.Context, q ListRequest) (list StaffList,
 	return list, err
 }
 
-// changeStaff changes an account and ends its sessions.
-func (s *Service) changeStaff(ctx context.Context, staffID id.ID, change func(*Staff)) (StaffAnswer, error) {
+// changeStaff changes an account and ends its sessions. action and detail go into the audit log.
+func (s *Service) changeStaff(ctx context.Context, staffID id.ID, action string, detail any, change func(*Staff)) (StaffAnswer, error) {
 	var p Staff
 	err := s.db.Tx(ctx, func(tx *db.Tx) (err error) {
 		if p, err = getStaff(ctx, tx, staffID, true); err != nil {
@@ -185,7 +189,10 @@ func (s *Service) changeStaff(ctx context.Context, staffID id.ID, change func(*S
 		if err := updateStaff(ctx, tx, p); err != nil {
 			return err
 		}
-		return endSessions(ctx, tx, "subject", p.ID)
+		if err := endSessions(ctx, tx, "subject", p.ID); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, action, "staff:"+p.ID.String(), detail)
 	})
 	return staffAnswer(p), err
 }
@@ -193,12 +200,12 @@ func (s *Service) changeStaff(ctx context.Context, staffID id.ID, change func(*S
 // DisableStaff lets nobody in under the account any more; its sessions end. Access tokens
 // that are out expire by themselves. Doing it twice changes nothing. Error: unknown_staff.
 func (s *Service) DisableStaff(ctx context.Context, q StaffRef) (StaffAnswer, error) {
-	return s.changeStaff(ctx, q.ID, func(p *Staff) { p.Disabled = true })
+	return s.changeStaff(ctx, q.ID, "staff.disabled", nil, func(p *Staff) { p.Disabled = true })
 }
 
 // EnableStaff takes DisableStaff back. Error: unknown_staff.
 func (s *Service) EnableStaff(ctx context.Context, q StaffRef) (StaffAnswer, error) {
-	return s.changeStaff(ctx, q.ID, func(p *Staff) { p.Disabled = false })
+	return s.changeStaff(ctx, q.ID, "staff.enabled", nil, func(p *Staff) { p.Disabled = false })
 }
 
 // SetRoles gives the account other roles; its sessions end. Errors: unknown_staff, unknown_role.
@@ -206,7 +213,7 @@ func (s *Service) SetRoles(ctx context.Context, q RolesRequest) (StaffAnswer, er
 	if err := checkRoles(here(ctx).ID, q.Roles); err != nil {
 		return StaffAnswer{}, err
 	}
-	return s.changeStaff(ctx, q.ID, func(p *Staff) { p.Roles.V = q.Roles })
+	return s.changeStaff(ctx, q.ID, "staff.roles_changed", map[string]any{"roles": q.Roles}, func(p *Staff) { p.Roles.V = q.Roles })
 }
 
 // ResetPassword gives the account a new password, the one of the request or a made one that
@@ -222,7 +229,7 @@ func (s *Service) ResetPassword(ctx context.Context, q PasswordRequest) (StaffAn
 	if err != nil {
 		return StaffAnswer{}, err
 	}
-	a, err := s.changeStaff(ctx, q.ID, func(p *Staff) { p.PasswordHash = hash })
+	a, err := s.changeStaff(ctx, q.ID, "staff.password_reset", nil, func(p *Staff) { p.PasswordHash = hash })
 	if err != nil {
 		return a, err
 	}

@@ -112,7 +112,7 @@ func (s *Service) verify(ctx context.Context, token string) (c accessClaims, err
 		}
 		return v.claims, expired(v.claims, s.clock())
 	}
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil || len(jws.Signatures) != 1 || jws.Signatures[0].Header.ExtraHeaders[jose.HeaderType] != authn.TokenType {
 		return c, errForeignToken
 	}
