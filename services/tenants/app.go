@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 	"time"
 	_ "time/tzdata" // months are counted in Europe/Berlin, also where no time zones are installed
 
@@ -17,13 +16,7 @@ import (
 var migrations embed.FS
 
 // Migrations makes the tables of the service.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "tenants", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "tenants", FS: migrations} }
 
 // New returns the service.
 func New() run.App {

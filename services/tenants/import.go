@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"basisdienste/platform/audit"
 	"basisdienste/platform/db"
@@ -16,6 +17,7 @@ import (
 const (
 	batchSize   = 200  // tenants of one transaction
 	shownErrors = 1000 // rows of one answer
+	importTime  = 10 * time.Minute
 )
 
 // Imported says what an import did. A tenant is counted once.
@@ -44,6 +46,9 @@ func (i *Imported) refuse(errs ...RowError) {
 // whose name nobody changed by hand. It takes nothing away and leaves the status alone.
 // Errors: import_header, body_too_large, body_unreadable, import_too_long.
 func (s *Service) Import(ctx context.Context, q ImportRequest) (Imported, error) {
+	// A long file takes longer than other requests may. Who hangs up ends it at the next read.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), importTime)
+	defer cancel()
 	done := Imported{Errors: []RowError{}}
 	in, err := newReader(q.Body)
 	if err != nil {

@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -272,6 +273,17 @@ func TestImport_BodyEndsEarly(t *testing.T) {
 	_, err = s.Import(t.Context(), ImportRequest{Body: http.MaxBytesReader(nil, io.NopCloser(bytes.NewReader(thueringen)), 1000), Status: Trial})
 	if !fault.Is(err, "body_too_large") {
 		t.Errorf("Import of a file over the bound = %v, want body_too_large", err)
+	}
+}
+
+// The bound of a request's time is too short for all of Germany on a slow machine.
+func TestImport_OutlivesTheRequestsContext(t *testing.T) {
+	t.Parallel()
+	s := service(t, dbtest.New(t, sets()...))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if done, err := s.Import(ctx, ImportRequest{Body: bytes.NewReader(thueringen), Status: Trial}); err != nil || done.Created != 190 {
+		t.Errorf("Import after the request's context ended = %+v, %v, want 190 created", done, err)
 	}
 }
 
