@@ -49,11 +49,14 @@ func Dead(ctx context.Context, tx *db.Tx, after db.Time, limit int) (letters []D
 	return letters, err
 }
 
-// Exhume returns one dead letter for another try. Error: dead_letter_not_found.
+// Exhume returns one dead letter for another try; under db.System of whichever tenant. Error: dead_letter_not_found.
 func Exhume(ctx context.Context, tx *db.Tx, consumer string, event id.ID) (l DeadLetter, err error) {
+	query, args := `SELECT `+deadColumns+` FROM dead_letters WHERE consumer = ? AND id = ? AND replayed_at IS NULL`, []any{consumer, event}
+	if t := tx.Tenant(); t != "" {
+		query, args = query+` AND tenant_id = ?`, append(args, t)
+	}
 	var found []DeadLetter
-	err = tx.Select(ctx, &found, `SELECT `+deadColumns+` FROM dead_letters WHERE consumer = ? AND id = ? AND replayed_at IS NULL LIMIT 1`,
-		consumer, event)
+	err = tx.Select(ctx, &found, query+` LIMIT 1`, args...)
 	if err == nil && len(found) == 0 {
 		return l, fault.NotFound("dead_letter_not_found", "no event %s waits for %s; it may have been replayed", event, consumer)
 	}

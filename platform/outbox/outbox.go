@@ -13,7 +13,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io/fs"
+	"strings"
 	"time"
 
 	"basisdienste/platform/db"
@@ -25,13 +25,7 @@ import (
 var migrations embed.FS
 
 // Migrations makes the tables outbox, outbox_lease, inbox and dead_letters.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "outbox", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "outbox", FS: migrations} }
 
 // Event is a fact in the past tense. The types are generated from contracts/events.
 type Event interface {
@@ -55,8 +49,12 @@ type Record struct {
 // WakeName is what a committed Put wakes: see db.DB.Woken.
 const WakeName = "outbox"
 
-// Put tells e, of the transaction's tenant, if and only if the transaction commits.
+// Put tells e, of the transaction's tenant, if and only if the transaction commits. What could
+// never be sent is refused here: an event of no tenant (see db.Tx.For), or without a subject.
 func Put(ctx context.Context, tx *db.Tx, e Event) error {
+	if err := sendable(tx.Tenant(), e); err != nil {
+		return err
+	}
 	payload, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("outbox: marshal %s: %w", e.EventType(), err)
@@ -68,6 +66,19 @@ func Put(ctx context.Context, tx *db.Tx, e Event) error {
 		return fmt.Errorf("outbox: put %s: %w", e.EventType(), err)
 	}
 	tx.Wake(WakeName)
+	return nil
+}
+
+func sendable(of id.ID, e Event) error {
+	s := e.Subject()
+	switch {
+	case of == "":
+		return fmt.Errorf("outbox: %s of no tenant", e.EventType())
+	case e.EventType() == "":
+		return fmt.Errorf("outbox: %T has no type", e)
+	case s == "" || strings.TrimSpace(s) != s || strings.ContainsAny(s, "\r\n\x00"):
+		return fmt.Errorf("outbox: %s: %q is no subject", e.EventType(), s)
+	}
 	return nil
 }
 
@@ -90,20 +101,24 @@ func Seen(ctx context.Context, tx *db.Tx, consumer string, event id.ID) (bool, e
 	return n > 0, err
 }
 
-// Purge deletes sent events and handled marks that are older than keep, in small
-// transactions. Keep more than twice the broker's time between two flushes to disk, and
-// more than the time after which a consumer is sure to have seen a message again.
-func Purge(ctx context.Context, d *db.DB, keep time.Duration) error {
+// Purge deletes events that were sent longer ago than keepSent, and marks of handled ones
+// older than keepSeen, in small transactions. Keep sent events more than twice the broker's
+// time between two flushes to disk; marks longer than the broker keeps a message, because a
+// process may die between an effect and its ack, and hear of it when it starts again.
+func Purge(ctx context.Context, d *db.DB, keepSent, keepSeen time.Duration) error {
 	const chunk = 1000
 	ctx = db.System(ctx)
-	for _, sql := range []string{
-		`DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE sent_at < ? ORDER BY sent_at LIMIT ?)`,
-		`DELETE FROM inbox WHERE (tenant_id, consumer, id) IN (SELECT tenant_id, consumer, id FROM inbox WHERE at < ? ORDER BY at LIMIT ?)`,
+	for _, p := range []struct {
+		sql  string
+		keep time.Duration
+	}{
+		{`DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE sent_at < ? ORDER BY sent_at LIMIT ?)`, keepSent},
+		{`DELETE FROM inbox WHERE (tenant_id, consumer, id) IN (SELECT tenant_id, consumer, id FROM inbox WHERE at < ? ORDER BY at LIMIT ?)`, keepSeen},
 	} {
 		for {
 			var n int64
 			err := d.Tx(ctx, func(tx *db.Tx) (err error) {
-				n, err = tx.Exec(ctx, sql, db.NewTime(tx.Now().Add(-keep)), chunk)
+				n, err = tx.Exec(ctx, p.sql, db.NewTime(tx.Now().Add(-p.keep)), chunk)
 				return err
 			})
 			if err != nil {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"basisdienste/platform/db"
+	"basisdienste/platform/id"
 )
 
 // Send publishes the records, in their order, and returns one result for each: nil once the
@@ -77,23 +79,41 @@ func (r *Relay) Once(ctx context.Context) (int, error) {
 	}
 	sent := make([]int64, 0, len(records))
 	var failed []error
+	stuck := map[aggregate]bool{}
 	for _, round := range rounds(records) {
+		// A later event of the same aggregate must not overtake; others need not wait.
+		round = slices.DeleteFunc(round, func(rec Record) bool { return stuck[aggregateOf(rec)] })
+		if len(round) == 0 {
+			continue
+		}
+		before := len(sent)
 		for i, err := range r.Send(ctx, round) {
 			if err != nil {
 				failed = append(failed, err)
+				stuck[aggregateOf(round[i])] = true
 				continue
 			}
 			sent = append(sent, round[i].Seq)
 		}
-		if len(failed) > 0 {
-			break // a later event of the same aggregate must not overtake
+		if len(sent) == before {
+			break // it is the broker, not the event
 		}
 	}
 	if err := r.mark(ctx, sent); err != nil {
 		return 0, err
 	}
+	if len(failed) > 3 {
+		failed = append(failed[:3:3], fmt.Errorf("and %d more", len(failed)-3))
+	}
 	return len(sent), errors.Join(failed...)
 }
+
+type aggregate struct {
+	tenant  id.ID
+	subject string
+}
+
+func aggregateOf(rec Record) aggregate { return aggregate{rec.Tenant, rec.Subject} }
 
 // take holds the lease and reads the oldest unsent events. Without the lease it returns none.
 func (r *Relay) take(ctx context.Context) (records []Record, err error) {
@@ -124,11 +144,10 @@ func (r *Relay) take(ctx context.Context) (records []Record, err error) {
 // rounds splits the records so that each round holds one event of an aggregate at most, and
 // an aggregate's events stand in later and later rounds.
 func rounds(records []Record) [][]Record {
-	type aggregate struct{ tenant, subject string }
 	var out [][]Record
 	next := map[aggregate]int{}
 	for _, rec := range records {
-		key := aggregate{rec.Tenant.String(), rec.Subject}
+		key := aggregateOf(rec)
 		n := next[key]
 		next[key] = n + 1
 		if n == len(out) {
