@@ -3,7 +3,6 @@ package payment
 import (
 	"context"
 	"embed"
-	"io/fs"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/page"
@@ -31,13 +30,7 @@ type Opened struct {
 }
 
 // Migrations makes the service's own tables.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "payment", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "payment", FS: migrations} }
 
 // New returns the service with its parts:
 //

@@ -13,7 +13,6 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"time"
 
@@ -37,13 +36,7 @@ const (
 var migrations embed.FS
 
 // Migrations makes the provider's tables.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "sandbox", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "sandbox", FS: migrations} }
 
 // Part adds the provider to the service.
 func Part() payment.Part {
