@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Attachment is a file that goes with a mail.
@@ -46,7 +47,7 @@ func compose(e envelope) ([]byte, error) {
 	boundary := func(kind string) string { return "=_" + kind + "_" + hex.EncodeToString(seed[:12]) }
 
 	header(&b, "Date", e.Date.UTC().Format(time.RFC1123Z))
-	header(&b, "From", e.From.String())
+	header(&b, "From", address(e.From))
 	if e.ReplyTo != "" {
 		header(&b, "Reply-To", (&mail.Address{Address: e.ReplyTo}).String())
 	}
@@ -107,7 +108,8 @@ func compose(e envelope) ([]byte, error) {
 		return nil, fmt.Errorf("compose mail: %w", err)
 	}
 	for _, a := range e.Attachments {
-		if err := filePart(outer, a, mime.FormatMediaType("attachment", map[string]string{"filename": a.Filename})); err != nil {
+		disposition := mime.FormatMediaType("attachment", map[string]string{"filename": a.Filename})
+		if err := filePart(outer, a, strings.Replace(disposition, "; ", ";\r\n ", 1)); err != nil {
 			return nil, fmt.Errorf("compose mail: %w", err)
 		}
 	}
@@ -131,8 +133,36 @@ func header(b *bytes.Buffer, name, value string) {
 	b.WriteString(line + "\r\n")
 }
 
-// encodeWords writes a text as RFC 2047 says where it is not plain ASCII.
-func encodeWords(s string) string { return mime.QEncoding.Encode("utf-8", s) }
+// encodeWords writes a text as RFC 2047 says where it is not plain ASCII: in words so short
+// that a line holds the longest field name and one of them.
+func encodeWords(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	const most = 39 // bytes, which base64 makes 52
+	var words []string
+	var chunk []byte
+	flush := func() {
+		words = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString(chunk)+"?=")
+		chunk = chunk[:0]
+	}
+	for _, r := range s {
+		if len(chunk)+utf8.RuneLen(r) > most {
+			flush()
+		}
+		chunk = utf8.AppendRune(chunk, r)
+	}
+	flush()
+	return strings.Join(words, " ")
+}
+
+// address writes a name with an address, or the address alone.
+func address(a mail.Address) string {
+	if isASCII(a.Name) {
+		return a.String()
+	}
+	return encodeWords(a.Name) + " " + (&mail.Address{Address: a.Address}).String()
+}
 
 func isCalendar(contentType string) bool {
 	media, params, err := mime.ParseMediaType(contentType)
