@@ -76,7 +76,14 @@ func (s *Service) PayURL(ctx context.Context, subject string, appID id.ID) (stri
 			return "", err
 		}
 	}
+	if p.PayURL == "" { // paid while we asked
+		return "", nothingToPay(m.State)
+	}
 	return p.PayURL, nil
+}
+
+func nothingToPay(state State) error {
+	return fault.Conflict("nothing_to_pay", "the application is %s; there is nothing to pay", state)
 }
 
 // attempt returns the attempt under way, a new one if the last one is over. Two at once
@@ -92,7 +99,7 @@ func (s *Service) attempt(ctx context.Context, m *Matter) (p *Payment, err error
 			return err
 		}
 		if a.State != AwaitingPayment || len(list) == 0 {
-			return fault.Conflict("nothing_to_pay", "the application is %s; there is nothing to pay", a.State)
+			return nothingToPay(a.State)
 		}
 		if p = &list[len(list)-1]; !p.State.Over() {
 			return nil
