@@ -89,9 +89,9 @@ func (j *journey) logIn(ctx context.Context) (string, error) {
 	}
 	first := j.citizen.Page.Heading()
 	err := j.citizen.Walk(ctx, j.answers(), func(p *textbrowser.Page) bool {
-		return strings.Contains(p.URL.Path, "/forms/") && p.HasField("F60000227")
+		return strings.Contains(p.URL.Path, "/forms/applications/")
 	})
-	return fmt.Sprintf("%q, then logged in at the identity provider", first), err
+	return fmt.Sprintf("%q, logged in at the identity provider, first question %q", first, j.citizen.Page.Heading()), err
 }
 
 // answers are the citizen's.
@@ -243,7 +243,7 @@ func (j *journey) book(ctx context.Context) (string, error) {
 	if err := b.Open(ctx, j.bookingLink); err != nil {
 		return "", err
 	}
-	err := b.Walk(ctx, j.answers(), func(p *textbrowser.Page) bool { return strings.Contains(p.Heading(), "bestätigt") })
+	err := b.Walk(ctx, j.answers(), func(p *textbrowser.Page) bool { return strings.Contains(p.Heading(), "gebucht") })
 	return fmt.Sprintf("%q", b.Page.Heading()), err
 }
 
