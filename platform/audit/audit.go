@@ -15,7 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/id"
@@ -25,13 +24,7 @@ import (
 var migrations embed.FS
 
 // Migrations makes the tables audit_log and audit_head.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "audit", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "audit", FS: migrations} }
 
 // Entry is one thing that was done.
 type Entry struct {

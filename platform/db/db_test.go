@@ -16,7 +16,7 @@ import (
 )
 
 var notes = db.Set{Name: "notes", FS: fstest.MapFS{
-	"00001_notes.sql": {Data: []byte(`-- +goose Up
+	"migrations/00001_notes.sql": {Data: []byte(`-- +goose Up
 CREATE TABLE notes (
 	tenant_id TEXT NOT NULL,
 	id        TEXT NOT NULL,

@@ -18,8 +18,8 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Set is one owner's migrations: files 00001_name.sql at the root of FS, in goose's format,
-// each a template rendered for the engine:
+// Set is one owner's migrations: files migrations/00001_name.sql of FS, in goose's format, each
+// a template rendered for the engine:
 //
 //	{{.Bytes}}            BLOB or BYTEA
 //	{{.Serial}}           a primary key that counts up in the order of inserting
@@ -179,9 +179,12 @@ func render(set Set, postgres bool) (fs.FS, error) {
 		"isolate": pg(isolate), "partitions": pg(partitions),
 		"partition": func() string { return partition },
 	}
-	files, err := fs.Glob(set.FS, "*.sql")
+	files, err := fs.Glob(set.FS, "migrations/*.sql")
 	if err != nil {
 		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("migrations %s: no files migrations/*.sql", set.Name)
 	}
 	out := fstest.MapFS{}
 	for _, name := range files {
@@ -197,7 +200,7 @@ func render(set Set, postgres bool) (fs.FS, error) {
 		if err := t.Execute(&b, data); err != nil {
 			return nil, fmt.Errorf("migration %s/%s: %w", set.Name, name, err)
 		}
-		out[name] = &fstest.MapFile{Data: b.Bytes(), Mode: 0o444}
+		out[path.Base(name)] = &fstest.MapFile{Data: b.Bytes(), Mode: 0o444}
 	}
 	return out, nil
 }

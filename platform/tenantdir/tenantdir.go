@@ -9,7 +9,6 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"regexp"
 	"sync/atomic"
 	"time"
@@ -26,13 +25,7 @@ import (
 var migrations embed.FS
 
 // Migrations makes the tables of the directory.
-func Migrations() db.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	return db.Set{Name: "tenantdir", FS: sub}
-}
+func Migrations() db.Set { return db.Set{Name: "tenantdir", FS: migrations} }
 
 // Status of a tenant.
 type Status string
