@@ -7,8 +7,9 @@
 //	bus.Call(r, "receipt", s.SendReceipt)     // calls another service: at least once
 //
 // A handler that fails is tried again with growing pauses; then the event is kept as a dead
-// letter with its error, and the next one goes on. Events of one aggregate wait for each
-// other, others do not wait.
+// letter with its error, and the next one goes on. While a neighbour is away (fault of kind
+// unavailable) events wait for it much longer. Events of one aggregate wait for each other,
+// others do not wait.
 package bus
 
 import (
@@ -18,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,10 +52,12 @@ type Config struct {
 	Transport *jetstream.Transport
 	Holder    string // names this process for the relay's lease
 	Log       *slog.Logger
-	// Tries of a handler before the event becomes a dead letter; 0 means 10. The pauses
-	// between them begin with FirstPause (0 means 50 ms) and double up to 30 s.
-	Tries      int
-	FirstPause time.Duration
+	// Tries of a handler before the event becomes a dead letter; 0 means 10. The transport
+	// makes the pauses between them, in which others are handled.
+	Tries int
+	// Patience is how long a handler is tried whose error says that somebody else is away
+	// (fault of kind unavailable or rate limited), however many tries that takes; 0 means 1 h.
+	Patience time.Duration
 	// Timeout bounds one try; 0 means 20 s.
 	Timeout time.Duration
 }
@@ -62,6 +66,19 @@ type Config struct {
 type Router struct {
 	cfg       Config
 	consumers map[string]consumer // by name
+
+	mu      sync.Mutex
+	failing map[attempt]failure // what is being tried again; forgotten at a restart
+}
+
+type attempt struct {
+	consumer string
+	event    id.ID
+}
+
+type failure struct {
+	tries int
+	since time.Time
 }
 
 type consumer struct {
@@ -74,13 +91,13 @@ func New(cfg Config) *Router {
 	if cfg.Tries == 0 {
 		cfg.Tries = 10
 	}
-	if cfg.FirstPause == 0 {
-		cfg.FirstPause = 50 * time.Millisecond
+	if cfg.Patience == 0 {
+		cfg.Patience = time.Hour
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 20 * time.Second
 	}
-	return &Router{cfg: cfg, consumers: map[string]consumer{}}
+	return &Router{cfg: cfg, consumers: map[string]consumer{}, failing: map[attempt]failure{}}
 }
 
 // Handle lets fn have its effect in the service's database exactly once for each event: the
@@ -168,53 +185,75 @@ func (h minLevel) Enabled(ctx context.Context, l slog.Level) bool {
 func (h minLevel) WithAttrs(a []slog.Attr) slog.Handler { return minLevel{h.Handler.WithAttrs(a)} }
 func (h minLevel) WithGroup(g string) slog.Handler      { return minLevel{h.Handler.WithGroup(g)} }
 
-// receive is the Watermill handler: nil acks the message, an error hands it out again.
+// receive is the Watermill handler. It answers the message by itself: an error returned to
+// Watermill would be logged at each try.
 func (r *Router) receive(c consumer) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		m := metaOf(msg)
 		ctx := obs.WithTraceParent(msg.Context(), msg.Metadata.Get(metaTrace))
-		ctx = tenant.With(ctx, tenant.Tenant{ID: m.Tenant})
-		err := r.tries(ctx, c, m, msg.Payload)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		return r.bury(ctx, c, m, msg, err)
-	}
-}
-
-const longestPause = 30 * time.Second
-
-func (r *Router) tries(ctx context.Context, c consumer, m Meta, payload []byte) (err error) {
-	pause := r.cfg.FirstPause
-	for try := 1; ; try++ {
-		if err = r.once(ctx, c, m, payload); err == nil {
+		if err := m.check(); err != nil { // nobody could handle or even keep it
+			r.cfg.Log.ErrorContext(ctx, "event skipped: it is not one of ours", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "error", err)
 			return nil
 		}
-		if try == r.cfg.Tries || hopeless(err) && try >= 2 {
-			return err
+		ctx = tenant.With(ctx, tenant.Tenant{ID: m.Tenant})
+		err := r.once(ctx, c, m, msg.Payload)
+		if err != nil && ctx.Err() == nil && r.giveUp(ctx, c, m, err) {
+			err = r.bury(ctx, c, m, msg, err)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return err
-		case <-timer.C:
+		if err != nil {
+			msg.Nack()
+			return nil
 		}
-		pause = min(2*pause, longestPause)
+		r.mu.Lock()
+		delete(r.failing, attempt{c.name, m.ID})
+		r.mu.Unlock()
+		return nil
 	}
 }
 
-// hopeless: the event or the state must change before another try can go better.
-func hopeless(err error) bool {
+// giveUp counts the failure and reports whether it was the last one.
+func (r *Router) giveUp(ctx context.Context, c consumer, m Meta, err error) bool {
+	r.mu.Lock()
+	key := attempt{c.name, m.ID}
+	f, again := r.failing[key]
+	if !again {
+		f.since = time.Now()
+	}
+	f.tries++
+	r.failing[key] = f
+	r.mu.Unlock()
+	if f.tries == r.cfg.Tries/2 {
+		r.cfg.Log.WarnContext(ctx, "event fails and is tried again", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "id", m.ID, "error", err)
+	}
+	switch blame(err) {
+	case theEvent:
+		return f.tries >= 2
+	case somebodyElse:
+		return time.Since(f.since) >= r.cfg.Patience
+	}
+	return f.tries >= r.cfg.Tries
+}
+
+type culprit int
+
+const (
+	unknown      culprit = iota
+	theEvent             // it, or the state, must change before another try can go better
+	somebodyElse         // is away, and will be back
+)
+
+func blame(err error) culprit {
 	var f *fault.Error
 	if !errors.As(err, &f) {
-		return false
+		return unknown
 	}
 	switch f.Kind {
 	case fault.KindInvalid, fault.KindUnprocessable, fault.KindUnsupported, fault.KindTooLarge, fault.KindGone:
-		return true
+		return theEvent
+	case fault.KindUnavailable, fault.KindRateLimited:
+		return somebodyElse
 	default:
-		return false
+		return unknown
 	}
 }
 
@@ -244,7 +283,7 @@ func (r *Router) bury(ctx context.Context, c consumer, m Meta, msg *message.Mess
 func describe(err error) string {
 	text := err.Error()
 	if len(text) > 2000 {
-		text = text[:2000]
+		text = text[:2000] // perhaps in the middle of a character
 	}
-	return text
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -31,6 +32,17 @@ func metaOf(msg *message.Message) Meta {
 		ID: id.ID(msg.UUID), Type: msg.Metadata.Get(metaType), Source: msg.Metadata.Get(metaSource),
 		Subject: msg.Metadata.Get(jetstream.MetadataSubject), Time: at, Tenant: id.ID(msg.Metadata.Get(jetstream.MetadataTenant)),
 	}
+}
+
+// check says why the event is none of ours: ours have the ids of an event and of a tenant.
+func (m Meta) check() error {
+	if _, err := id.Parse(m.ID.String()); err != nil {
+		return fmt.Errorf("id %q: %w", m.ID, err)
+	}
+	if _, err := id.Parse(m.Tenant.String()); err != nil {
+		return fmt.Errorf("tenant %q: %w", m.Tenant, err)
+	}
+	return nil
 }
 
 func sender(cfg Config) outbox.Send {

@@ -66,6 +66,8 @@ type opened struct {
 const (
 	brokerSync = 10 * time.Second
 	keepEvents = time.Hour
+	// keepHandled is longer than the broker keeps a message (see bus.Streams).
+	keepHandled = 8 * 24 * time.Hour
 )
 
 // Start opens and serves the apps. Errors leave nothing behind that runs.
@@ -275,7 +277,7 @@ func (p *Process) startParts() {
 			})
 			d := o.host.DB
 			o.unit.Jobs = append(o.unit.Jobs,
-				Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return outbox.Purge(ctx, d, keepEvents) }},
+				Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return outbox.Purge(ctx, d, keepEvents, keepHandled) }},
 				Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return idem.Purge(ctx, d) }})
 		}
 		for _, j := range o.unit.Jobs {
