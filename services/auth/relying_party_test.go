@@ -58,7 +58,7 @@ func TestOwnPages(t *testing.T) {
 	env := runtest.Start(t, []run.App{auth.New(sandbox.Open), forms(), front()}, runtest.RealAuth(), runtest.Set("auth.sandbox", "true"))
 	env.Tenant("erfurt", "160510000000")
 	b := (&world{Env: env, t: t}).browser()
-	p := b.open(env.URL + "/t/erfurt/forms/low").submit("person", "erika", "level", "1")
+	p := b.open(env.URL+"/t/erfurt/forms/low").submit("person", "erika", "level", "1")
 	if want := "Erika Mustermann of Erfurt, level 1"; p.Text != want {
 		t.Fatalf("page after login = %s (%d) %q, want %q", p.URL, p.Status, p.Text, want)
 	}
