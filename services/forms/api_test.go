@@ -40,7 +40,7 @@ func TestAPI_submit(t *testing.T) {
 	n := newTown(t)
 	efa := n.efa()
 	body := map[string]any{"answers": sample(t, "hundesteuer"), "level": 1, "language": "en"}
-	first := n.Do("POST", api+"/forms/hundesteuer/applications", efa, body, "Idempotency-Key", "k-1")
+	first := n.Do(t, "POST", api+"/forms/hundesteuer/applications", efa, body, "Idempotency-Key", "k-1")
 	if first.Status != http.StatusCreated {
 		t.Fatalf("submit: got %d %s, want 201", first.Status, first.Body)
 	}
@@ -49,12 +49,12 @@ func TestAPI_submit(t *testing.T) {
 	if r.State != Delivered || !strings.HasPrefix(r.Reference, "HST-26-") || r.Amount != 0 || r.PaymentURL != "" {
 		t.Errorf("receipt: got %+v, want delivered without a fee", r)
 	}
-	again := n.Do("POST", api+"/forms/hundesteuer/applications", efa, body, "Idempotency-Key", "k-1")
+	again := n.Do(t, "POST", api+"/forms/hundesteuer/applications", efa, body, "Idempotency-Key", "k-1")
 	if again.Status != http.StatusCreated || string(again.Body) != string(first.Body) {
 		t.Errorf("same key again: got %d %s, want the first answer", again.Status, again.Body)
 	}
 	body["level"] = 3
-	if a := n.Do("POST", api+"/forms/hundesteuer/applications", efa, body, "Idempotency-Key", "k-1"); a.Status != http.StatusUnprocessableEntity || codeOf(t, a).Code != "idempotency_key_reused" {
+	if a := n.Do(t, "POST", api+"/forms/hundesteuer/applications", efa, body, "Idempotency-Key", "k-1"); a.Status != http.StatusUnprocessableEntity || codeOf(t, a).Code != "idempotency_key_reused" {
 		t.Errorf("same key, other body: got %d %s, want 422 idempotency_key_reused", a.Status, a.Body)
 	}
 	d := n.show(t, r.ID.String())
@@ -76,7 +76,7 @@ func TestAPI_submitWithFilesAndFee(t *testing.T) {
 	n := newTown(t)
 	efa := n.efa()
 	send := func(field, content, contentType string) runtest.Answer {
-		return n.Do("POST", api+"/forms/anwohnerparkausweis/files?name=schein.pdf&field="+field, efa, content, "Content-Type", contentType)
+		return n.Do(t, "POST", api+"/forms/anwohnerparkausweis/files?name=schein.pdf&field="+field, efa, content, "Content-Type", contentType)
 	}
 	var files [2]FileSent
 	for i, field := range []string{"/vehicle/registration", "/vehicle/permission"} {
@@ -88,7 +88,9 @@ func TestAPI_submitWithFilesAndFee(t *testing.T) {
 	}
 	answers := sample(t, "anwohnerparkausweis")
 	body := map[string]any{"answers": answers, "level": 1, "return_url": "https://efa.example.org/done"}
-	post := func() runtest.Answer { return n.Do("POST", api+"/forms/anwohnerparkausweis/applications", efa, body) }
+	post := func() runtest.Answer {
+		return n.Do(t, "POST", api+"/forms/anwohnerparkausweis/applications", efa, body)
+	}
 
 	if a := post(); a.Status != http.StatusUnprocessableEntity || len(codeOf(t, a).Fields) != 2 || codeOf(t, a).Fields[0].Code != "unknown_file" {
 		t.Errorf("files that nobody sent: got %d %s, want 422 with both named", a.Status, a.Body)
@@ -112,7 +114,7 @@ func TestAPI_submitWithFilesAndFee(t *testing.T) {
 	if a := post(); a.Status != http.StatusUnprocessableEntity {
 		t.Errorf("files used twice: got %d, want 422", a.Status)
 	}
-	if a := n.Do("GET", api+"/applications/"+r.ID.String()+"/files/"+files[0].ID.String(), n.clerk(), nil); a.Status != http.StatusOK || string(a.Body) != pdf ||
+	if a := n.Do(t, "GET", api+"/applications/"+r.ID.String()+"/files/"+files[0].ID.String(), n.clerk(), nil); a.Status != http.StatusOK || string(a.Body) != pdf ||
 		!strings.HasPrefix(a.Header.Get("Content-Disposition"), "attachment") || a.Header.Get("Content-Type") != "application/pdf" {
 		t.Errorf("file for the clerk: got %d %v, want the bytes as an attachment", a.Status, a.Header)
 	}
@@ -164,7 +166,7 @@ func TestAPI_badInput(t *testing.T) {
 		{"scope missing", api + "/forms/hundesteuer/applications", n.Token(authn.Principal{Kind: authn.Client, ClientID: "x", TenantID: n.erfurt.ID}), body(""), 403, "scope_missing", ""},
 	}
 	for _, tt := range tests {
-		a := n.Do("POST", tt.path, tt.token, tt.body)
+		a := n.Do(t, "POST", tt.path, tt.token, tt.body)
 		got := problemBody{}
 		if a.Status >= 400 {
 			got = codeOf(t, a)
@@ -180,7 +182,7 @@ func TestAPI_badInput(t *testing.T) {
 	jena.Status, jena.Version = tenantdir.Suspended, 2
 	n.Put(jena)
 	n.Grant("efa-1", n.erfurt, jena)
-	a := n.Do("POST", "/t/jena/forms/v1/forms/hundesteuer/applications", n.Token(authn.Principal{Kind: authn.Client, ClientID: "j", TenantID: jena.ID, Scopes: []string{"forms:write"}}), body(""))
+	a := n.Do(t, "POST", "/t/jena/forms/v1/forms/hundesteuer/applications", n.Token(authn.Principal{Kind: authn.Client, ClientID: "j", TenantID: jena.ID, Scopes: []string{"forms:write"}}), body(""))
 	if a.Status != http.StatusForbidden || codeOf(t, a).Code != "tenant_suspended" {
 		t.Errorf("suspended tenant: got %d %s, want 403 tenant_suspended", a.Status, a.Body)
 	}
@@ -195,12 +197,12 @@ func TestAPI_catalogue(t *testing.T) {
 	t.Parallel()
 	n := newTown(t)
 	var list page.List[FormEntry]
-	n.Do("GET", api+"/forms?lang=en", "", nil).JSON(t, &list)
+	n.Do(t, "GET", api+"/forms?lang=en", "", nil).JSON(t, &list)
 	if len(list.Items) != 3 || list.Items[0].Form != "anwohnerparkausweis" || list.Items[0].Fee != 3070 || list.Items[2].Level != 3 || list.Items[1].Title != "Register a dog for dog tax" {
 		t.Errorf("catalogue: got %+v, want three forms with fee, level and title", list.Items)
 	}
 	var one FormDetail
-	n.Do("GET", api+"/forms/hundesteuer", "", nil).JSON(t, &one)
+	n.Do(t, "GET", api+"/forms/hundesteuer", "", nil).JSON(t, &one)
 	if !strings.Contains(string(one.Schema), "https://json-schema.org/draft/2020-12/schema") || one.Version != 1 {
 		t.Errorf("form: got version %d and schema %s", one.Version, one.Schema)
 	}
@@ -214,7 +216,7 @@ func TestAPI_staff(t *testing.T) {
 	var ids []string
 	for range 3 {
 		var r Receipt
-		n.Do("POST", api+"/forms/hundesteuer/applications", efa, map[string]any{"answers": sample(t, "hundesteuer"), "level": 1}).JSON(t, &r)
+		n.Do(t, "POST", api+"/forms/hundesteuer/applications", efa, map[string]any{"answers": sample(t, "hundesteuer"), "level": 1}).JSON(t, &r)
 		ids = append([]string{r.ID.String()}, ids...)
 	}
 	c := n.citizen(t, "kim.1")
@@ -225,7 +227,7 @@ func TestAPI_staff(t *testing.T) {
 	cursor := ""
 	for range 3 {
 		var list page.List[Listed]
-		n.Do("GET", api+"/applications?state=delivered&limit=2&cursor="+cursor, n.clerk(), nil).JSON(t, &list)
+		n.Do(t, "GET", api+"/applications?state=delivered&limit=2&cursor="+cursor, n.clerk(), nil).JSON(t, &list)
 		for _, a := range list.Items {
 			got = append(got, a.ID.String())
 			if a.FormTitle != "Hund zur Hundesteuer anmelden" || a.SubmittedAt == nil || a.Reference == "" {
@@ -270,7 +272,7 @@ func TestAPI_staff(t *testing.T) {
 		if tt.body != "" {
 			body = tt.body
 		}
-		if a := n.Do(tt.method, tt.path, tt.token, body); a.Status != tt.status || codeOf(t, a).Code != tt.code {
+		if a := n.Do(t, tt.method, tt.path, tt.token, body); a.Status != tt.status || codeOf(t, a).Code != tt.code {
 			t.Errorf("%s: got %d %s, want %d %s", tt.name, a.Status, a.Body, tt.status, tt.code)
 		}
 	}
@@ -278,7 +280,7 @@ func TestAPI_staff(t *testing.T) {
 	if got := n.show(t, ids[0]).State; got != Delivered {
 		t.Errorf("application: got %s, want delivered", got)
 	}
-	if a := n.Do("POST", one+"/reject", n.clerk(), map[string]string{"reason": "Der Hund ist schon angemeldet."}); a.Status != http.StatusOK {
+	if a := n.Do(t, "POST", one+"/reject", n.clerk(), map[string]string{"reason": "Der Hund ist schon angemeldet."}); a.Status != http.StatusOK {
 		t.Fatalf("reject: got %d %s", a.Status, a.Body)
 	}
 	runtest.Eventually(t, "mail with the reason", func() bool {
@@ -286,7 +288,7 @@ func TestAPI_staff(t *testing.T) {
 		return len(m) == 1 && m[0].Personalisation["reason"] == "Der Hund ist schon angemeldet."
 	})
 	var log page.List[LogEntry]
-	n.Do("GET", one+"/events", n.clerk(), nil).JSON(t, &log)
+	n.Do(t, "GET", one+"/events", n.clerk(), nil).JSON(t, &log)
 	if got, want := logKinds(log.Items), "submitted delivered rejected"; got != want || log.Items[2].Actor != "staff:clerk-1" {
 		t.Errorf("event log: got %q by %s, want %q by staff:clerk-1", got, log.Items[len(log.Items)-1].Actor, want)
 	}

@@ -14,7 +14,7 @@ import (
 const (
 	chunk     = 100
 	looseKept = 24 * time.Hour // a file that a client sent ahead
-	sweptFrom = time.Hour      // older than any upload under way
+	sweptAge  = time.Hour      // older than any upload under way
 )
 
 func (s *Service) jobs() []run.Job {
@@ -128,7 +128,7 @@ func (s *Service) deleteLooseFiles(ctx context.Context) error {
 // file and row, and of files whose row was deleted right before a crash.
 func (s *Service) sweepUploads(ctx context.Context) error {
 	sys := db.System(ctx)
-	return s.folder.sweep(s.Clock().Add(-sweptFrom), func(tenantID, fileID id.ID) (known bool, err error) {
+	return s.folder.sweep(sweptAge, func(tenantID, fileID id.ID) (known bool, err error) {
 		if ctx.Err() != nil {
 			return true, ctx.Err()
 		}

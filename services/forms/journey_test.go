@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"basisdienste/contracts/gen/events"
-	"basisdienste/platform/db"
 	"basisdienste/platform/id"
 	"basisdienste/platform/outbox"
 	"basisdienste/platform/runtest"
@@ -52,7 +51,7 @@ func payed(request paymentRequest, transaction string) events.TransactionPayed {
 
 func (n *town) show(t *testing.T, appID string) Detail {
 	t.Helper()
-	a := n.Do("GET", "/t/erfurt/forms/v1/applications/"+appID, n.clerk(), nil)
+	a := n.Do(t, "GET", "/t/erfurt/forms/v1/applications/"+appID, n.clerk(), nil)
 	if a.Status != http.StatusOK {
 		t.Fatalf("GET application: got %d %s", a.Status, a.Body)
 	}
@@ -72,24 +71,6 @@ func logKinds(log []LogEntry) string {
 		k = append(k, e.Kind)
 	}
 	return strings.Join(k, " ")
-}
-
-// told counts the events of the application in the outbox, by type.
-func (n *town) told(t *testing.T, appID string) map[string]int {
-	t.Helper()
-	ctx := runtest.Context(t, n.erfurt)
-	var types []string
-	err := n.Process.Host("forms").DB.Read(ctx, func(tx *db.Tx) error {
-		return tx.Select(ctx, &types, `SELECT type FROM outbox WHERE tenant_id = ? AND subject = ?`, tx.Tenant(), appID)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	counts := map[string]int{}
-	for _, e := range types {
-		counts[strings.TrimSuffix(strings.TrimPrefix(e, "forms.application."), ".v1")]++
-	}
-	return counts
 }
 
 func TestJourney_paidAndAccepted(t *testing.T) {
@@ -138,10 +119,10 @@ func TestJourney_paidAndAccepted(t *testing.T) {
 		t.Errorf("receipt in the mailbox: got %+v, want one to kim", got)
 	}
 
-	if a := n.Do("POST", "/t/erfurt/forms/v1/applications/"+appID+"/accept", n.clerk(), map[string]string{"note": "Zone A3 frei"}); a.Status != http.StatusOK {
+	if a := n.Do(t, "POST", "/t/erfurt/forms/v1/applications/"+appID+"/accept", n.clerk(), map[string]string{"note": "Zone A3 frei"}); a.Status != http.StatusOK {
 		t.Fatalf("accept: got %d %s", a.Status, a.Body)
 	}
-	if a := n.Do("POST", "/t/erfurt/forms/v1/applications/"+appID+"/reject", n.clerk(), map[string]string{"reason": "doch nicht"}); a.Status != http.StatusConflict {
+	if a := n.Do(t, "POST", "/t/erfurt/forms/v1/applications/"+appID+"/reject", n.clerk(), map[string]string{"reason": "doch nicht"}); a.Status != http.StatusConflict {
 		t.Errorf("reject after accept: got %d, want 409", a.Status)
 	}
 	runtest.Eventually(t, "mail about the decision", func() bool { return len(n.notify.messages("application-accepted", "email")) == 1 })
@@ -241,7 +222,7 @@ func TestJourney_withdrawnBeforePaying(t *testing.T) {
 	c := n.citizen(t, "kim.1")
 	appID := c.submitPermit()
 	page := "/t/erfurt/forms/applications/" + appID
-	resp := n.Do("POST", page+"/withdraw", "", "", "Cookie", "who=kim.1")
+	resp := n.Do(t, "POST", page+"/withdraw", "", "", "Cookie", "who=kim.1")
 	if resp.Status != http.StatusSeeOther {
 		t.Fatalf("withdraw: got %d", resp.Status)
 	}
@@ -253,7 +234,7 @@ func TestJourney_withdrawnBeforePaying(t *testing.T) {
 	runtest.Eventually(t, "money in vain is in the log", func() bool {
 		return logKinds(n.show(t, appID).Events) == "submitted withdrawn paid_in_vain"
 	})
-	if resp := n.Do("POST", page+"/withdraw", "", "", "Cookie", "who=kim.1", "Accept", "application/json"); resp.Status != http.StatusConflict {
+	if resp := n.Do(t, "POST", page+"/withdraw", "", "", "Cookie", "who=kim.1", "Accept", "application/json"); resp.Status != http.StatusConflict {
 		t.Errorf("withdraw again: got %d, want 409", resp.Status)
 	}
 	want := map[string]int{"submitted": 1, "withdrawn": 1}
@@ -304,7 +285,7 @@ func TestJobs_oldDraftsGo(t *testing.T) {
 	c.expect(200, "Prüfen und absenden")
 	time.pass(2 * 24 * hour)
 	runtest.Eventually(t, "the draft is deleted", func() bool {
-		return n.Do("GET", old+"/check", "", nil, "Cookie", "who=kim.1").Status == http.StatusNotFound
+		return n.Do(t, "GET", old+"/check", "", nil, "Cookie", "who=kim.1").Status == http.StatusNotFound
 	})
 	runtest.Eventually(t, "its file is deleted, the submitted one's stays", func() bool { return n.stored(t) == 1 })
 	if got := n.show(t, submitted).State; got != AwaitingPayment {

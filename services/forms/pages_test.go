@@ -205,7 +205,7 @@ func TestPages_submitTwice(t *testing.T) {
 	check := c.at.Path
 	for range 2 {
 		c.at.Path = check
-		resp := n.Do("POST", check, "", "declaration=true", "Content-Type", "application/x-www-form-urlencoded", "Cookie", "who=kim.1", "Accept", "text/html")
+		resp := n.Do(t, "POST", check, "", "declaration=true", "Content-Type", "application/x-www-form-urlencoded", "Cookie", "who=kim.1", "Accept", "text/html")
 		if l := resp.Header.Get("Location"); resp.Status != http.StatusSeeOther || !strings.HasPrefix(l, n.URL+"/pay/") {
 			t.Fatalf("submit: got %d to %q, want the pay page", resp.Status, l)
 		}
@@ -255,7 +255,7 @@ func TestPages_whoMayNot(t *testing.T) {
 			c.expect(404, "Antrag nicht gefunden")
 		}
 		for _, rest := range []string{"/pay", "/withdraw", "/discard", "/check", "/pages/person"} {
-			resp := n.Do("POST", "/t/erfurt/forms/applications/"+appID+rest, "", "asked=", "Content-Type", "application/x-www-form-urlencoded", "Cookie", "who=alex.4")
+			resp := n.Do(t, "POST", "/t/erfurt/forms/applications/"+appID+rest, "", "asked=", "Content-Type", "application/x-www-form-urlencoded", "Cookie", "who=alex.4")
 			if resp.Status != http.StatusNotFound {
 				t.Errorf("POST %s as another citizen: got %d, want 404", rest, resp.Status)
 			}
@@ -272,12 +272,12 @@ func TestPages_whoMayNot(t *testing.T) {
 		c.expect(404, "Antrag nicht gefunden")
 		c.open("/t/erfurt/forms/applications/" + appID + "/pages/dogs")
 		c.expect(404, "Diese Seite gehört nicht zu Ihrem Antrag")
-		if resp := n.Do("GET", "/t/nirgendwo/forms", "", nil); resp.Status != http.StatusNotFound {
+		if resp := n.Do(t, "GET", "/t/nirgendwo/forms", "", nil); resp.Status != http.StatusNotFound {
 			t.Errorf("unknown tenant: got %d, want 404", resp.Status)
 		}
 	})
 	t.Run("form posted by another site", func(t *testing.T) {
-		resp := n.Do("POST", "/t/erfurt/forms/applications/"+appID+"/discard", "", "", "Cookie", "who=kim.1", "Sec-Fetch-Site", "cross-site")
+		resp := n.Do(t, "POST", "/t/erfurt/forms/applications/"+appID+"/discard", "", "", "Cookie", "who=kim.1", "Sec-Fetch-Site", "cross-site")
 		if resp.Status != http.StatusForbidden {
 			t.Errorf("cross-site post: got %d, want 403", resp.Status)
 		}

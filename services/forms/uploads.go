@@ -178,15 +178,19 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// sweep removes what was left by uploads that began before the time and never got a row:
-// known tells whether a file has one.
-func (d *folder) sweep(before time.Time, known func(tenantID, fileID id.ID) (bool, error)) error {
+// sweep removes what was left by uploads that began longer than age ago and never got a
+// row: known tells whether a file has one. Age is by the clock of the disk.
+func (d *folder) sweep(age time.Duration, known func(tenantID, fileID id.ID) (bool, error)) error {
+	now, err := d.now()
+	if err != nil {
+		return err
+	}
 	return fs.WalkDir(d.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return ignoreMissing(err)
 		}
 		info, err := e.Info()
-		if err != nil || !info.ModTime().Before(before) {
+		if err != nil || info.ModTime().After(now.Add(-age)) {
 			return ignoreMissing(err)
 		}
 		if owner := path.Dir(name); owner != incoming {
@@ -197,4 +201,18 @@ func (d *folder) sweep(before time.Time, known func(tenantID, fileID id.ID) (boo
 		}
 		return ignoreMissing(d.root.Remove(name))
 	})
+}
+
+// now is the time that the disk gives to a new file.
+func (d *folder) now() (time.Time, error) {
+	name := incoming + "/" + id.New().String()
+	f, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return time.Time{}, err
+	}
+	info, err := f.Stat()
+	if err = errors.Join(err, f.Close(), d.root.Remove(name)); err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
 }
