@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,8 @@ type Process struct {
 	lines    []string
 	failed   chan error // a part ended that should not
 
+	secrets sync.Mutex // one makes a secret, the others read it
+
 	cancel context.CancelFunc // ends jobs and routers
 	parts  sync.WaitGroup
 	stops  []func() error // in the order of opening
@@ -66,6 +69,8 @@ type opened struct {
 const (
 	brokerSync = 10 * time.Second
 	keepEvents = time.Hour
+	// longestTransfer bounds an upload or a download; JSON bodies have less time (see kit).
+	longestTransfer = 10 * time.Minute
 	// keepHandled is longer than the broker keeps a message (see bus.Streams).
 	keepHandled = 8 * 24 * time.Hour
 )
@@ -166,7 +171,7 @@ func (p *Process) openBroker(ctx context.Context) error {
 		return err
 	}
 	p.bus, err = jetstream.New(ctx, conn, jetstream.Config{
-		Streams: bus.Streams(), OwnConn: true, Exclusive: true, Log: p.log,
+		Streams: bus.Streams(), OwnConn: true, Exclusive: true, Log: p.log, CloseTimeout: p.settings.DrainTime,
 		Malformed: func(m jetstream.Malformed) {
 			p.log.Error("event skipped: it cannot be read", "stream", m.Stream, "sequence", m.Sequence, "reason", m.Reason)
 		},
@@ -299,7 +304,7 @@ func repeat(ctx context.Context, j Job, log *slog.Logger) {
 	defer ticker.Stop()
 	var failing error
 	for {
-		err := j.Run(ctx)
+		err := runJob(ctx, j)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -315,6 +320,16 @@ func repeat(ctx context.Context, j Job, log *slog.Logger) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// runJob turns a panic into an error: one job must not end all services.
+func runJob(ctx context.Context, j Job) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return j.Run(ctx)
 }
 
 func (p *Process) serve(listener net.Listener, front http.Handler) error {
@@ -337,6 +352,7 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 	mux.Handle("/", front)
 	p.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ReadTimeout: longestTransfer, WriteTimeout: longestTransfer,
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	p.parts.Go(func() {
@@ -393,20 +409,20 @@ func (p *Process) Host(name string) *Host {
 	return nil
 }
 
-// Stop drains: no new connections, requests under way finish, then events and jobs, then
-// databases and broker. It is safe to call after a failed Start.
+// Stop drains: no new connections, requests, events and jobs under way finish, each within
+// DrainTime, then databases and broker close. It is safe to call after a failed Start.
 func (p *Process) Stop() error {
 	p.ready.Store(false)
 	var errs []error
+	if p.cancel != nil {
+		p.cancel()
+	}
 	if p.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), p.settings.DrainTime)
 		defer cancel()
 		if err := p.server.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("requests were cut off: %w", errors.Join(err, p.server.Close())))
 		}
-	}
-	if p.cancel != nil {
-		p.cancel()
 	}
 	p.parts.Wait()
 	for i := len(p.stops) - 1; i >= 0; i-- {

@@ -1,7 +1,9 @@
 package run
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,9 +17,15 @@ import (
 
 const secretSize = 32
 
-// secret returns the installation's secret of that name from the data folder; the first
-// call makes it. Files are readable by the owner alone.
+// secret returns the installation's secret of that name. Where a service key is configured
+// it is derived from that, so that all processes have the same. Otherwise it is in the data
+// folder, readable by the owner alone, and the first call makes it.
 func (p *Process) secret(name string) ([]byte, error) {
+	if key := p.settings.ServiceSecret; key != "" {
+		return hkdf.Key(sha256.New, []byte(key), nil, "basisdienste secret "+name, secretSize)
+	}
+	p.secrets.Lock()
+	defer p.secrets.Unlock()
 	dir := filepath.Join(p.settings.DataDir, "secrets")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -67,7 +75,19 @@ func writeFile(file string, text []byte) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), file)
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+// syncDir puts the names in a folder on the disk.
+func syncDir(dir string) (err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // services finds the services of this process first, and the configured ones after.

@@ -40,10 +40,10 @@ type Settings struct {
 	RequestTime   time.Duration     `config:"request_timeout"`
 	DrainTime     time.Duration     `config:"drain_timeout"`
 	AddressLimit  int               `config:"requests_per_minute_and_address"`
-	TrustedProxy  []string          `config:"trusted_proxies"` // networks whose X-Forwarded-For counts
-	ServiceURLs   map[string]string `config:"services"`        // base URLs of services that run elsewhere, several with commas
-	Profile       bool              `config:"profile"`         // serve /debug/pprof to this machine
-	ServiceSecret string            `config:"service_key,secret"`
+	TrustedProxy  []string          `config:"trusted_proxies"`    // networks whose X-Forwarded-For counts
+	ServiceURLs   map[string]string `config:"services"`           // base URLs of services that run elsewhere, several with commas
+	Profile       bool              `config:"profile"`            // serve /debug/pprof to this machine
+	ServiceSecret string            `config:"service_key,secret"` // the same in every process; other secrets are derived from it
 
 	// Provided are services of this process that are no App: the neighbours in a test.
 	Provided map[string]http.Handler
@@ -86,11 +86,19 @@ func (s *Settings) Validate() error {
 	if (s.Database.URL == "") != (s.Database.OwnerURL == "") {
 		errs = append(errs, errors.New("database: url (serves) and owner_url (migrates) go together"))
 	}
+	if n := len(s.ServiceSecret); n > 0 && n < minServiceKey {
+		errs = append(errs, fmt.Errorf("service_key: %d characters are too few, want %d random ones or more", n, minServiceKey))
+	}
+	if s.RequestTime <= 0 || s.DrainTime <= 0 {
+		errs = append(errs, errors.New("request_timeout and drain_timeout: have to be longer than nothing, for example 30s and 4s"))
+	}
 	if _, err := s.proxies(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
+
+const minServiceKey = 32
 
 // proxies are the networks whose X-Forwarded-For counts.
 func (s *Settings) proxies() ([]netip.Prefix, error) {
