@@ -66,6 +66,17 @@ func (k Kind) Status() int {
 	return http.StatusInternalServerError
 }
 
+// KindOf returns the kind that is answered with the HTTP status: for a caller that passes on
+// what another service refused. Unknown statuses are KindInternal.
+func KindOf(status int) Kind {
+	for k := KindInternal; k <= KindTooSlow; k++ {
+		if k.Status() == status {
+			return k
+		}
+	}
+	return KindInternal
+}
+
 // Error is an error with a stable code for programs and a sentence for people that says
 // what to change. Detail and Fields never hold personal data or secrets.
 type Error struct {

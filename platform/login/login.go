@@ -195,6 +195,9 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request, level int) {
 			back = ref.RequestURI()
 		}
 	}
+	if !local(back) {
+		back = base
+	}
 	p := pendingLogin{State: id.Secret(16), Verifier: id.Secret(32), Return: back, Level: level}
 	if err := l.pending.Set(w, r, p); err != nil {
 		l.cfg.Site.ErrorPage(w, r, err)
@@ -213,12 +216,18 @@ func (l *Login) begin(w http.ResponseWriter, r *http.Request, level int) {
 	http.Redirect(w, r, l.cfg.BaseURL+issuer+"/authorize?"+q.Encode(), http.StatusSeeOther)
 }
 
+// local reports whether a browser that is sent there stays with us. "//host" and "/\host" name
+// another host.
+func local(target string) bool {
+	return strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "//") && !strings.ContainsAny(target, "\\\t\r\n")
+}
+
 // callback takes the issuer's answer.
 func (l *Login) callback(w http.ResponseWriter, r *http.Request) {
 	var p pendingLogin
 	q := r.URL.Query()
-	if !l.pending.Get(r, &p) || subtle.ConstantTimeCompare([]byte(p.State), []byte(q.Get("state"))) != 1 {
-		l.cfg.Site.ErrorPage(w, r, fault.Invalid("login_stale", "this login was begun elsewhere or too long ago; open the page again"))
+	if !l.pending.Get(r, &p) || p.State == "" || !local(p.Return) || subtle.ConstantTimeCompare([]byte(p.State), []byte(q.Get("state"))) != 1 {
+		l.cfg.Site.ErrorPage(w, r, fault.Gone("login_stale", "this login was begun elsewhere, is finished, or took too long; open the page again that you came from"))
 		return
 	}
 	l.pending.Clear(w, r)
@@ -240,7 +249,7 @@ func (l *Login) callback(w http.ResponseWriter, r *http.Request) {
 }
 
 // refused says in our words what the issuer's error code means (OpenID Connect Core 3.1.2.6).
-func refused(code string) error {
+func refused(code string) *fault.Error {
 	switch code {
 	case "unmet_authentication_requirements":
 		return fault.Forbidden("level_too_low", "this needs a login with a higher level of assurance, for example with the online ID card")
@@ -290,7 +299,7 @@ func (l *Login) exchange(r *http.Request, code string, p pendingLogin) (Session,
 func (l *Login) fetch(req *http.Request, dst any) (err error) {
 	resp, err := l.cfg.Services.Client("auth").Do(req)
 	if err != nil {
-		return refused("temporarily_unavailable")
+		return refused("temporarily_unavailable").Because(err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode != http.StatusOK {

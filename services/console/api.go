@@ -81,14 +81,5 @@ func refusal(service string, resp *http.Response) error {
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&p); err != nil || p.Code == "" {
 		return fmt.Errorf("%s answered %d without a problem document", service, resp.StatusCode)
 	}
-	return &fault.Error{Kind: kindOf(resp.StatusCode), Code: p.Code, Detail: p.Detail, Fields: p.Fields}
-}
-
-func kindOf(status int) fault.Kind {
-	for k := fault.KindInternal; k <= fault.KindMethodNotAllowed; k++ {
-		if k.Status() == status {
-			return k
-		}
-	}
-	return fault.KindInternal
+	return &fault.Error{Kind: fault.KindOf(resp.StatusCode), Code: p.Code, Detail: p.Detail, Fields: p.Fields}
 }

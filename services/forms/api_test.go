@@ -264,8 +264,8 @@ func TestAPI_staff(t *testing.T) {
 		{"an unknown file", "GET", one + "/files/" + id.New().String(), n.clerk(), "", 404, "file_not_found"},
 		{"an unknown state", "GET", api + "/applications?state=draft", n.clerk(), "", 400, "invalid_state"},
 		{"a made up cursor", "GET", api + "/applications?cursor=abc", n.clerk(), "", 400, "invalid_cursor"},
-		{"rejecting without a reason", "POST", one + "/reject", n.clerk(), `{"reason":" "}`, 422, "invalid_text"},
-		{"rejecting with a novel", "POST", one + "/reject", n.clerk(), `{"reason":"` + strings.Repeat("x", 2001) + `"}`, 422, "invalid_text"},
+		{"rejecting without a reason", "POST", one + "/reject", n.clerk(), `{"reason":" "}`, 422, "text_missing"},
+		{"rejecting with a novel", "POST", one + "/reject", n.clerk(), `{"reason":"` + strings.Repeat("x", 2001) + `"}`, 422, "text_too_long"},
 	}
 	for _, tt := range refusals {
 		var body any

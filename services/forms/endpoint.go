@@ -88,9 +88,9 @@ func (q *RejectRequest) Validate() error {
 func bounded(name, text string, least, most int) error {
 	switch n := utf8.RuneCountInString(text); {
 	case n < least:
-		return fault.Unprocessable("invalid_text", "a text is missing").With(fault.Field{Name: name, Code: "missing", Detail: "is missing"})
+		return fault.Unprocessable("text_missing", "a text is missing").With(fault.Field{Name: name, Code: "missing", Detail: "is missing"})
 	case n > most:
-		return fault.Unprocessable("invalid_text", "a text is too long, at most %d characters are kept", most).With(fault.Field{Name: name, Code: "too_long", Detail: "is too long"})
+		return fault.Unprocessable("text_too_long", "a text is too long, at most %d characters are kept", most).With(fault.Field{Name: name, Code: "too_long", Detail: "is too long"})
 	}
 	return nil
 }

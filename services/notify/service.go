@@ -270,19 +270,16 @@ const (
 
 // checkFile returns the attachment as it is stored. Errors: attachment_invalid.
 func checkFile(filename, contentType string, content []byte) (Attachment, error) {
-	bad := func(format string, args ...any) error {
-		return fault.Unprocessable("attachment_invalid", format, args...)
-	}
 	name := strings.TrimSpace(filename)
 	if name == "" || len(name) > 200 || name != path.Base(name) || name == "." || name == ".." || clean(name) != name || strings.ContainsAny(name, "\n\t\"\\") {
-		return Attachment{}, bad("a filename has 1 to 200 bytes and no folder")
+		return Attachment{}, fault.Unprocessable("attachment_invalid", "a filename has 1 to 200 bytes and no folder")
 	}
 	media, params, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.Contains(media, "/") || strings.HasPrefix(media, "multipart/") || strings.HasPrefix(media, "message/") {
-		return Attachment{}, bad("content_type is the media type of one file, for example application/pdf")
+		return Attachment{}, fault.Unprocessable("attachment_invalid", "content_type is the media type of one file, for example application/pdf")
 	}
 	if len(content) == 0 || len(content) > maxFileSize {
-		return Attachment{}, bad("a file has 1 byte to %d MB", maxFileSize>>20)
+		return Attachment{}, fault.Unprocessable("attachment_invalid", "a file has 1 byte to %d MB", maxFileSize>>20)
 	}
 	return Attachment{Filename: name, ContentType: mime.FormatMediaType(media, params), Content: content}, nil
 }

@@ -38,6 +38,7 @@ func kinds() map[string]fault.Kind {
 		"Unprocessable":    fault.KindUnprocessable,
 		"RateLimited":      fault.KindRateLimited,
 		"Unavailable":      fault.KindUnavailable,
+		"TooSlow":          fault.KindTooSlow,
 	}
 }
 
