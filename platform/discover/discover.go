@@ -5,11 +5,13 @@ package discover
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +73,7 @@ func (l *Local) Client(service string) *http.Client {
 	return &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		h, ok := l.get(service)
 		if !ok {
-			return nil, unavailable(service)
+			return nil, errors.Join(unavailable(service), closeBody(r))
 		}
 		return direct(h, r)
 	})}
@@ -79,6 +81,14 @@ func (l *Local) Client(service string) *http.Client {
 
 func unavailable(service string) error {
 	return fault.Unavailable("service_unavailable", "the service %s is not there at the moment; try again", service).After(5 * time.Second)
+}
+
+// closeBody does what http.RoundTripper promises, also on errors.
+func closeBody(r *http.Request) error {
+	if r.Body == nil {
+		return nil
+	}
+	return r.Body.Close()
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -121,9 +131,13 @@ func direct(h http.Handler, r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
+	w.WriteHeader(http.StatusOK) // if the handler did not
+	if r.Method == http.MethodHead {
+		w.body.Reset()
+	}
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), StatusCode: w.status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.sent,
 		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r,
 	}, nil
 }
@@ -140,6 +154,7 @@ func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 
 type recorder struct {
 	header http.Header
+	sent   http.Header
 	body   bytes.Buffer
 	status int
 	wrote  bool
@@ -150,7 +165,7 @@ func (w *recorder) Header() http.Header { return w.header }
 func (w *recorder) WriteHeader(status int) {
 	if !w.wrote && status >= 200 {
 		w.wrote, w.status = true, status
-		w.header = w.header.Clone()
+		w.sent = w.header.Clone() // what is set later comes too late
 	}
 }
 
@@ -161,34 +176,40 @@ func (w *recorder) Write(b []byte) (int, error) {
 
 // Static is services at fixed base URLs, several for each; calls go round.
 type Static struct {
-	targets map[string][]*url.URL
-	next    atomic.Uint64
+	targets map[string]*ring
 	base    http.RoundTripper
+}
+
+// ring is one service's addresses, taken in turn.
+type ring struct {
+	urls []*url.URL
+	next atomic.Uint64
 }
 
 // NewStatic reads the base URLs of each service.
 func NewStatic(addresses map[string][]string) (*Static, error) {
-	s := &Static{targets: map[string][]*url.URL{}, base: &http.Transport{
+	s := &Static{targets: map[string]*ring{}, base: &http.Transport{
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: clientTimeout,
 	}}
 	for service, list := range addresses {
+		s.targets[service] = &ring{}
 		for _, a := range list {
 			u, err := url.Parse(a)
-			if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-				return nil, fmt.Errorf("service %s: %q is no base URL, want for example http://10.0.0.5:8080", service, a)
+			if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+				return nil, fmt.Errorf("service %s: %q is no base URL, want for example http://10.0.0.5:8080, without a path", service, a)
 			}
-			s.targets[service] = append(s.targets[service], u)
+			s.targets[service].urls = append(s.targets[service].urls, u)
 		}
 	}
 	return s, nil
 }
 
 func (s *Static) pick(service string) (*url.URL, error) {
-	list := s.targets[service]
-	if len(list) == 0 {
+	r := s.targets[service]
+	if r == nil || len(r.urls) == 0 {
 		return nil, unavailable(service)
 	}
-	return list[s.next.Add(1)%uint64(len(list))], nil
+	return r.urls[(r.next.Add(1)-1)%uint64(len(r.urls))], nil
 }
 
 // Client implements Services.
@@ -196,7 +217,7 @@ func (s *Static) Client(service string) *http.Client {
 	return &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		u, err := s.pick(service)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, closeBody(r))
 		}
 		out := r.Clone(r.Context())
 		out.URL.Scheme, out.URL.Host = u.Scheme, u.Host
