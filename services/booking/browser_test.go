@@ -87,15 +87,21 @@ func TestBrowser_book(t *testing.T) {
 		start, times, details, check, confirmed, move, moveCheck, cancel, canceled, when string
 	}{
 		{
-			"desktop", browsertest.Options{}, "Termin vereinbaren", "Tag und Zeit wählen", "Ihre Angaben", "Termin prüfen und buchen",
+			"desktop",
+			browsertest.Options{},
+			"Termin vereinbaren", "Tag und Zeit wählen", "Ihre Angaben", "Termin prüfen und buchen",
 			"Ihr Termin ist gebucht", "Termin verschieben", "Verschieben bestätigen", "Termin absagen", "Ihr Termin ist abgesagt", "Dienstag, 24.11.2026, 08:00 bis 08:30 Uhr",
 		},
 		{
-			"noscript-en", browsertest.Options{NoScript: true, Lang: "en"}, "Book an appointment", "Choose day and time", "Your details", "Check and book the appointment",
+			"noscript-en",
+			browsertest.Options{NoScript: true, Lang: "en"},
+			"Book an appointment", "Choose day and time", "Your details", "Check and book the appointment",
 			"Your appointment is booked", "Move the appointment", "Confirm the move", "Cancel the appointment", "Your appointment is canceled", "Tuesday, 24 November 2026, 08:00 to 08:30",
 		},
 		{
-			"phone-dark", browsertest.Options{Phone: true, NoScript: true, Dark: true}, "Termin vereinbaren", "Tag und Zeit wählen", "Ihre Angaben", "Termin prüfen und buchen",
+			"phone-dark",
+			browsertest.Options{Phone: true, NoScript: true, Dark: true},
+			"Termin vereinbaren", "Tag und Zeit wählen", "Ihre Angaben", "Termin prüfen und buchen",
 			"Ihr Termin ist gebucht", "Termin verschieben", "Verschieben bestätigen", "Termin absagen", "Ihr Termin ist abgesagt", "Dienstag, 24.11.2026, 08:00 bis 08:30 Uhr",
 		},
 	} {

@@ -126,14 +126,14 @@ func (p *pages) confirm(w http.ResponseWriter, r *http.Request, o opened) {
 		p.site.ErrorPage(w, r, err)
 		return
 	}
-	http.Redirect(w, r, o.path, http.StatusSeeOther)
+	seeOther(w, r, o.path)
 }
 
 // move shows the free times, or the one that was chosen, to be confirmed.
 func (p *pages) move(w http.ResponseWriter, r *http.Request, o opened) {
 	now := p.s.clock()
 	if o.a.StateAt(now) != Confirmed || !o.offered || !now.Before(o.a.StartsAt.Time) {
-		http.Redirect(w, r, o.path, http.StatusSeeOther)
+		seeOther(w, r, o.path)
 		return
 	}
 	here := o.path + "/move"
@@ -163,20 +163,20 @@ func (p *pages) move(w http.ResponseWriter, r *http.Request, o opened) {
 func (p *pages) doMove(w http.ResponseWriter, r *http.Request, o opened) {
 	starts, err := time.Parse(time.RFC3339, r.PostFormValue("starts_at"))
 	if err != nil {
-		http.Redirect(w, r, o.path+"/move", http.StatusSeeOther)
+		seeOther(w, r, o.path+"/move")
 		return
 	}
 	_, err = p.s.Move(r.Context(), MoveRequest{ID: o.access.ID, Secret: o.access.Secret, StartsAt: starts})
 	switch f := fault.From(err); {
 	case err == nil:
 		p.site.Flash(w, r, "success", p.site.T(r, "move.done"))
-		http.Redirect(w, r, o.path, http.StatusSeeOther)
+		seeOther(w, r, o.path)
 	case f.Code == "slot_taken":
 		p.site.Flash(w, r, "warning", p.site.T(r, "move.taken"))
-		http.Redirect(w, r, o.path+"/move?from="+dateOf(starts).String(), http.StatusSeeOther)
+		seeOther(w, r, o.path+"/move?from="+dateOf(starts).String())
 	case slices.Contains([]string{"slot_in_past", "too_soon", "too_far_ahead", "outside_opening_hours"}, f.Code):
 		p.site.Flash(w, r, "warning", p.site.T(r, "move.cannot"))
-		http.Redirect(w, r, o.path+"/move", http.StatusSeeOther)
+		seeOther(w, r, o.path+"/move")
 	default:
 		p.site.ErrorPage(w, r, err)
 	}
@@ -186,7 +186,7 @@ func (p *pages) doMove(w http.ResponseWriter, r *http.Request, o opened) {
 func (p *pages) cancel(w http.ResponseWriter, r *http.Request, o opened) {
 	now := p.s.clock()
 	if o.a.StateAt(now) != Confirmed || !now.Before(o.a.StartsAt.Time) {
-		http.Redirect(w, r, o.path, http.StatusSeeOther)
+		seeOther(w, r, o.path)
 		return
 	}
 	p.site.Render(w, r, http.StatusOK, "cancel", web.Page{Title: p.site.T(r, "cancel"), Back: o.path}, map[string]any{"Rows": p.rowsOf(r, o), "Path": o.path})
@@ -199,10 +199,10 @@ func (p *pages) doCancel(w http.ResponseWriter, r *http.Request, o opened) {
 		return
 	}
 	if o.a.State == Held && o.offered {
-		http.Redirect(w, r, base(r)+"services/"+o.a.ServiceID+query("office", o.a.OfficeID, "reference", o.a.Reference, "from", dateOf(o.a.StartsAt.Time).String()), http.StatusSeeOther)
+		seeOther(w, r, base(r)+"services/"+o.a.ServiceID+query("office", o.a.OfficeID, "reference", o.a.Reference, "from", dateOf(o.a.StartsAt.Time).String()))
 		return
 	}
-	http.Redirect(w, r, o.path, http.StatusSeeOther)
+	seeOther(w, r, o.path)
 }
 
 // calendarFile is the confirmed appointment as a file for calendar programs.

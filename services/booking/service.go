@@ -279,7 +279,7 @@ func (s *Service) Hold(ctx context.Context, q HoldRequest) (HoldAnswer, error) {
 		if err := book.save(ctx, tx); err != nil {
 			return HoldAnswer{}, err
 		}
-		return HoldAnswer{view(a, tx.Now().Time)}, outbox.Put(ctx, tx, events.AppointmentHeld(told(a, tx.Now())))
+		return HoldAnswer{view(a, tx.Now().Time)}, outbox.Put(ctx, tx, told(a, tx.Now()))
 	})
 	if fault.Is(err, "slot_taken") {
 		return HoldAnswer{}, &takenError{fault.From(err), s.nearby(ctx, offering, office, q.StartsAt)}
@@ -296,7 +296,7 @@ func (s *Service) Hold(ctx context.Context, q HoldRequest) (HoldAnswer, error) {
 // newRoom is a name that conference systems take as it is: 128 bits in lower case.
 func newRoom() string {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b) // never fails since Go 1.24
 	return "termin-" + hex.EncodeToString(b)
 }
 

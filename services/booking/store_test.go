@@ -316,7 +316,7 @@ func TestProperty_NeverTwice(t *testing.T) {
 		var counts [4]atomic.Int64
 		for p := range people {
 			wg.Go(func() {
-				r := rand.New(rand.NewPCG(seed, uint64(p))) //nolint:gosec // a repeatable sequence, no secret
+				r := rand.New(rand.NewPCG(seed, uint64(p)))
 				type mine struct {
 					id     id.ID
 					secret string
@@ -414,7 +414,7 @@ func BenchmarkSlots_50x60(b *testing.B) {
 	})
 	s, of := direct(b, d, settings, func() time.Time { return began })
 	ctx := of("erfurt")
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable sequence, no secret
+	r := rand.New(rand.NewPCG(1, 2))
 	if err := s.db.Tx(ctx, func(tx *db.Tx) error {
 		from := dateOf(began).add(1)
 		for i := range 60 {
