@@ -27,9 +27,12 @@ func open(ctx context.Context, h *run.Host, providers []OpenProvider) (run.Unit,
 	if err := h.Config.Decode(&cfg); err != nil {
 		return run.Unit{}, err
 	}
-	master, err := h.Secret("auth")
-	if err != nil {
-		return run.Unit{}, err
+	master := []byte(cfg.MasterKey)
+	if len(master) == 0 {
+		var err error
+		if master, err = h.Secret("auth"); err != nil {
+			return run.Unit{}, err
+		}
 	}
 	key, err := h.ServiceKey()
 	if err != nil {

@@ -11,6 +11,9 @@ type Config struct {
 	// Sandbox lets everybody log in as anybody, at a page that says so. By default it is on
 	// in a demonstration only.
 	Sandbox *bool `config:"sandbox"`
+	// MasterKey is the secret from which all keys of auth are made, 32 characters at least. By
+	// default it is in DIR/secrets/auth; processes that share a database share the key.
+	MasterKey string `config:"master_key,secret"`
 	// ClientToken and LoginToken are how long access tokens of programs and of persons are good.
 	ClientToken time.Duration `config:"client_token_lifetime"`
 	LoginToken  time.Duration `config:"login_token_lifetime"`
@@ -29,6 +32,9 @@ func DefaultConfig() Config {
 // Validate implements the check of package config.
 func (c *Config) Validate() error {
 	var errs []error
+	if n := len(c.MasterKey); n > 0 && n < 32 {
+		errs = append(errs, errors.New("master_key: is shorter than 32 characters"))
+	}
 	for _, d := range []struct {
 		key         string
 		value       time.Duration
