@@ -110,3 +110,21 @@ func TestApp_MessageToLocalOutbox(t *testing.T) {
 		t.Errorf("message = %+v, want delivered after three steps", view)
 	}
 }
+
+// TestApp_MailboxAsksForLogin: nobody reads a mailbox without having logged in.
+func TestApp_MailboxAsksForLogin(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for _, path := range []string{"/t/erfurt/mailbox/", "/t/erfurt/mailbox/0199b7c2-7d3a-7c11-8e55-2f6f0c9d4a01"} {
+		a := e.Do(http.MethodGet, path, "", nil, "Accept", "text/html")
+		if to := a.Header.Get("Location"); a.Status != http.StatusSeeOther || !strings.HasPrefix(to, e.URL+"/t/erfurt/auth/authorize?") ||
+			!strings.Contains(to, "client_id=web-notify") || !strings.Contains(to, "acr_values=STORK-QAA-Level-1") {
+			t.Errorf("GET %s = %d to %s, want the login", path, a.Status, to)
+		}
+	}
+	for _, path := range []string{"/t/erfurt/mailbox", "/t/erfurt/notify"} {
+		if a := e.Do(http.MethodGet, path, "", nil); a.Status != http.StatusSeeOther || a.Header.Get("Location") != "/t/erfurt/mailbox/" {
+			t.Errorf("GET %s = %d to %s, want the mailbox", path, a.Status, a.Header.Get("Location"))
+		}
+	}
+}

@@ -65,13 +65,15 @@ const mailFrame = `<!DOCTYPE html>
 <title>{{.Title}}</title>
 </head>
 <body style="margin:0;padding:0;background-color:#ffffff;color:#171a2b;font-family:Arial,Helvetica,sans-serif">
+<div role="main">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"><tr><td align="center" style="padding:24px 16px">
-<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="max-width:600px"><tr><td align="left">
+<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="max-width:600px"><tr><td align="left" style="overflow-wrap:anywhere">
 <p style="margin:0 0 16px;padding:0 0 8px;border-bottom:4px solid #171a2b;font-size:16px;font-weight:bold">{{.From}}</p>
 <h1 style="margin:0 0 16px;font-size:24px;line-height:1.3">{{.Title}}</h1>
 {{.Body}}<p style="margin:32px 0 0;padding:8px 0 0;border-top:1px solid #6b7079;font-size:14px;line-height:1.5">{{.Foot}}</p>
 </td></tr></table>
 </td></tr></table>
+</div>
 </body>
 </html>
 `

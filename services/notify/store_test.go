@@ -701,3 +701,58 @@ func BenchmarkSend(b *testing.B) {
 	b.ResetTimer()
 	r.sendAll(b)
 }
+
+// TestLog_NoPersonalData: whatever goes wrong, log, history and errors of jobs hold neither
+// names nor addresses nor texts.
+func TestLog_NoPersonalData(t *testing.T) {
+	t.Parallel()
+	f := &fakeMailer{}
+	n := 0
+	f.err = func(to string) error {
+		n++
+		switch n % 3 {
+		case 0:
+			return Failure{Kind: Refused, Reason: "recipient_refused", Cause: errors.New("550 no such user " + to)}
+		case 1:
+			return errors.New("cannot send to " + to)
+		}
+		return Failure{Kind: Later, Reason: "smtp_deferred", Cause: errors.New("451 " + to)}
+	}
+	r := newRig(t, dbtest.New(t, sets()...), f)
+	var log strings.Builder
+	r.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.Config.Workers = 1
+	var mids []id.ID
+	for range 6 {
+		mids = append(mids, r.post(t, r.ctx, Email, "erika.musterfrau@example.org"))
+	}
+	r.post(t, r.ctx, Mailbox, "citizen-1")
+	for range 3 {
+		r.sendAll(t)
+		r.clock.add(time.Hour)
+	}
+	r.Config.From = "no address" // mails cannot be made any more
+	r.post(t, r.ctx, Email, "erika.musterfrau@example.org")
+	r.sendAll(t)
+	if !strings.Contains(log.String(), "mail cannot be made") {
+		t.Errorf("log = %q, want the failure in it", log.String())
+	}
+	history := ""
+	for _, mid := range mids {
+		m := r.message(t, r.ctx, mid)
+		b, err := json.Marshal(viewOf(&m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		history += string(b)
+	}
+	r.told(t) // checks events
+	for _, personal := range []string{"erika", "Erika", "Musterfrau", "example.org", "Testnachricht", "citizen-1"} {
+		if strings.Contains(log.String(), personal) {
+			t.Errorf("the log holds %q:\n%s", personal, log.String())
+		}
+		if strings.Contains(history, personal) {
+			t.Errorf("the history holds %q:\n%s", personal, history)
+		}
+	}
+}
