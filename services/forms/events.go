@@ -8,6 +8,7 @@ import (
 	"basisdienste/contracts/gen/events"
 	"basisdienste/platform/bus"
 	"basisdienste/platform/db"
+	"basisdienste/platform/id"
 	"basisdienste/platform/outbox"
 	"basisdienste/platform/tenant"
 	"basisdienste/platform/tenantdir"
@@ -54,7 +55,17 @@ func (s *Service) listen(r *bus.Router) {
 
 // write tells the applicant about one of our own events; the event's id is the key.
 func (s *Service) write(ctx context.Context, meta bus.Meta, appID, template string, more func(tenantdir.Entry, *Matter) map[string]string) error {
-	ctx, e, m, err := s.inTenant(ctx, meta.Tenant, appID)
+	e, err := s.Dir.ByID(ctx, meta.Tenant)
+	if err != nil {
+		return err
+	}
+	ctx = actFor(ctx, e)
+	m, err := s.read(ctx, id.ID(appID), func(tx *db.Tx, m *Matter) (err error) {
+		if m.Amount > 0 {
+			m.Payments, err = paymentsOf(ctx, tx, m.ID)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}

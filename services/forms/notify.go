@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"basisdienste/platform/id"
 	"basisdienste/platform/tenantdir"
 )
 
@@ -46,15 +45,4 @@ func (s *Service) tell(ctx context.Context, e tenantdir.Entry, m *Matter, templa
 	send("email", recipient{Email: m.Contact.V.Email})
 	send("mailbox", recipient{Subject: m.Subject})
 	return errors.Join(errs...)
-}
-
-// inTenant reads a matter and acts for its tenant, as events and jobs do.
-func (s *Service) inTenant(ctx context.Context, tenantID id.ID, appID string) (context.Context, tenantdir.Entry, *Matter, error) {
-	e, err := s.Dir.ByID(ctx, tenantID)
-	if err != nil {
-		return ctx, e, nil, err
-	}
-	ctx = actFor(ctx, e)
-	m, err := s.matter(ctx, id.ID(appID))
-	return ctx, e, m, err
 }

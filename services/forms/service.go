@@ -201,12 +201,9 @@ func (s *Service) Own(ctx context.Context, subject string, appID id.ID) (*Matter
 
 func (a *Application) ownedBy(subject string) bool { return subject != "" && a.Subject == subject }
 
+// matter reads an application with all that belongs to it. Error: application_not_found.
 func (s *Service) matter(ctx context.Context, appID id.ID) (*Matter, error) {
-	var m Matter
-	err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		if m.Application, err = getApplication(ctx, tx, appID); err != nil {
-			return err
-		}
+	return s.read(ctx, appID, func(tx *db.Tx, m *Matter) (err error) {
 		if m.Files, err = filesOf(ctx, tx, appID); err != nil {
 			return err
 		}
@@ -215,6 +212,17 @@ func (s *Service) matter(ctx context.Context, appID id.ID) (*Matter, error) {
 		}
 		m.Log, err = logOf(ctx, tx, appID)
 		return err
+	})
+}
+
+// read reads an application with its definition, and by more what else is needed.
+func (s *Service) read(ctx context.Context, appID id.ID, more func(tx *db.Tx, m *Matter) error) (*Matter, error) {
+	var m Matter
+	err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		if m.Application, err = getApplication(ctx, tx, appID); err != nil {
+			return err
+		}
+		return more(tx, &m)
 	})
 	if err != nil {
 		return nil, err
