@@ -46,7 +46,7 @@ type Options struct {
 }
 
 // tabTimeout ends a test that waits for something that never comes.
-const tabTimeout = 2 * time.Minute
+const tabTimeout = 6 * time.Minute // journeys of many pages, on a busy machine
 
 // browser is the one process of this test binary. It is the package's only state: a
 // process cannot be handed from test to test in any other way.
