@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,9 +41,13 @@ var programs struct {
 	err  error
 }
 
-// program returns the path of the program basis or demo.
+// program returns the path of the program basis or demo. BASIS_PROGRAMS names a folder with
+// programs that are built already.
 func program(t testing.TB, name string) string {
 	t.Helper()
+	if dir := os.Getenv("BASIS_PROGRAMS"); dir != "" {
+		return filepath.Join(dir, name)
+	}
 	programs.once.Do(func() {
 		if programs.dir, programs.err = os.MkdirTemp("", "basis-programs-"); programs.err != nil {
 			return
@@ -113,7 +118,7 @@ func freeAddress(t testing.TB) string {
 func (s *server) exec(t testing.TB) {
 	t.Helper()
 	s.cmd = exec.Command(s.program, "--data", s.dir, "--listen", s.addr, "--demo") //nolint:gosec,noctx // our own program; ended by kill or stop
-	s.cmd.Env = append(os.Environ(), "BASIS_SERVER__LOG__ACCESS=false", "BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=100000000",
+	s.cmd.Env = append(environment(), "BASIS_SERVER__LOG__ACCESS=false", "BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=100000000",
 		"BASIS_EDGE__REQUESTS_PER_MINUTE_AND_TENANT=100000000", "BASIS_EDGE__BURST=10000000", "BASIS_BOOKING__HOLDS_PER_MINUTE_AND_ADDRESS=100000")
 	s.cmd.Env = append(s.cmd.Env, s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
@@ -123,6 +128,12 @@ func (s *server) exec(t testing.TB) {
 	}
 	s.exited = make(chan error, 1)
 	go func(cmd *exec.Cmd, exited chan error) { exited <- cmd.Wait() }(s.cmd, s.exited)
+}
+
+// environment is ours without what is meant for these tests: the process would take it for a
+// part of its configuration, and refuse it.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BASIS_") })
 }
 
 // start starts the process and returns how long it took until it was ready.

@@ -57,7 +57,9 @@ func TestJourney(t *testing.T) {
 // TestDemo_StartsItsOwn is what `make demo` does.
 func TestDemo_StartsItsOwn(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), program(t, "demo"), "--basis", program(t, "basis")).CombinedOutput() //nolint:gosec // our own program
+	cmd := exec.CommandContext(t.Context(), program(t, "demo"), "--basis", program(t, "basis")) //nolint:gosec // our own program
+	cmd.Env = environment()
+	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
 		t.Errorf("demo = %v, want all steps seen\n%s", err, out)
 	}
@@ -68,7 +70,9 @@ func TestSecondProcess(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start(t)
-	out, err := exec.CommandContext(t.Context(), s.program, "--data", t.TempDir(), "--listen", s.addr).CombinedOutput() //nolint:gosec // our own program
+	cmd := exec.CommandContext(t.Context(), s.program, "--data", t.TempDir(), "--listen", s.addr) //nolint:gosec // our own program
+	cmd.Env = environment()
+	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "choose another address with --listen") {
 		t.Errorf("a second basis on %s = %v, %s, want to be told to choose another address", s.addr, err, out)
 	}
