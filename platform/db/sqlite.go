@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -307,8 +308,17 @@ func (c *liteConn) stmt(query string) (*sqlx.Stmt, error) {
 	return s, nil
 }
 
+// raw runs statements that begin, bound and end transactions; single ones are prepared once.
 func (c *liteConn) raw(query string) error {
-	_, err := c.ExecContext(context.Background(), query)
+	if strings.Contains(query, ";") {
+		_, err := c.ExecContext(context.Background(), query)
+		return err
+	}
+	s, err := c.stmt(query)
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(context.Background())
 	return err
 }
 
