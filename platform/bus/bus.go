@@ -230,6 +230,7 @@ func (r *Router) giveUp(ctx context.Context, c consumer, m Meta, err error) bool
 		return f.tries >= 2
 	case somebodyElse:
 		return time.Since(f.since) >= r.cfg.Patience
+	case unknown:
 	}
 	return f.tries >= r.cfg.Tries
 }

@@ -35,6 +35,6 @@ func (i ID) String() string { return string(i) }
 // guessed; 32 bytes are used for keys.
 func Secret(n int) string {
 	b := make([]byte, n)
-	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b) // never fails since Go 1.24
 	return base64.RawURLEncoding.EncodeToString(b)
 }

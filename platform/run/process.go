@@ -110,7 +110,7 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	front := http.Handler(http.NotFoundHandler())
+	front := http.NotFoundHandler()
 	for i, app := range apps {
 		unit, err := app.Open(ctx, hosts[i])
 		if err != nil {
@@ -173,7 +173,7 @@ func (p *Process) openBroker(ctx context.Context) error {
 	p.bus, err = jetstream.New(ctx, conn, jetstream.Config{
 		Streams: bus.Streams(), OwnConn: true, Exclusive: true, Log: p.log, CloseTimeout: p.settings.DrainTime,
 		Malformed: func(m jetstream.Malformed) {
-			p.log.Error("event skipped: it cannot be read", "stream", m.Stream, "sequence", m.Sequence, "reason", m.Reason)
+			p.log.ErrorContext(ctx, "event skipped: it cannot be read", "stream", m.Stream, "sequence", m.Sequence, "reason", m.Reason)
 		},
 	})
 	if err != nil {
@@ -309,9 +309,9 @@ func repeat(ctx context.Context, j Job, log *slog.Logger) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && failing == nil:
-			log.Error("job fails", "job", j.Name, "error", err)
+			log.ErrorContext(ctx, "job fails", "job", j.Name, "error", err)
 		case err == nil && failing != nil:
-			log.Info("job works again", "job", j.Name)
+			log.InfoContext(ctx, "job works again", "job", j.Name)
 		}
 		failing = err
 		select {

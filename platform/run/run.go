@@ -69,7 +69,7 @@ func Run(ctx context.Context, name string, args, env []string, out io.Writer, ap
 	p.banner(out, name, time.Since(began))
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
+		log.InfoContext(ctx, "stopping")
 		return p.Stop()
 	case err := <-p.failed:
 		return errors.Join(err, p.Stop())

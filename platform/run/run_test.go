@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"testing/fstest"
 
 	"basisdienste/platform/authn"
 	"basisdienste/platform/bus"
@@ -16,8 +17,6 @@ import (
 	"basisdienste/platform/run"
 	"basisdienste/platform/runtest"
 	"basisdienste/platform/tenant"
-
-	"testing/fstest"
 )
 
 // notes is a whole small service: it takes notes, tells of them, and counts what it hears.

@@ -31,10 +31,10 @@ func (p *Process) secret(name string) ([]byte, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, filepath.Base(name))
-	text, err := os.ReadFile(file) //nolint:gosec // a name from our own code
+	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		key := make([]byte, secretSize)
-		rand.Read(key) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+		rand.Read(key) // never fails since Go 1.24
 		return key, writeFile(file, []byte(hex.EncodeToString(key)+"\n"))
 	}
 	if err != nil {

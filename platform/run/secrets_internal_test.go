@@ -62,7 +62,7 @@ func TestSecret_DerivedFromTheServiceKey(t *testing.T) {
 		return string(b)
 	}
 	a, b := strings.Repeat("a", 32), strings.Repeat("b", 32)
-	if of(a, "x") != of(a, "x") {
+	if first, second := of(a, "x"), of(a, "x"); first != second {
 		t.Error("two processes with one service key have different secrets")
 	}
 	if of(a, "x") == of(a, "y") || of(a, "x") == of(b, "x") {
