@@ -85,7 +85,7 @@ func (c Cookie) Get(r *http.Request, dst any) bool {
 func (c Cookie) Clear(w http.ResponseWriter, r *http.Request) { c.put(w, c.fullName(r), "", -1) }
 
 func (c Cookie) put(w http.ResponseWriter, name, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure is set wherever the site is reached by https
 		Name: name, Value: value, Path: "/", MaxAge: maxAge,
 		Secure: c.site.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
@@ -101,7 +101,7 @@ const (
 // the key out. head is authenticated, not hidden.
 func seal(key []byte, name string, head, plain []byte) (string, error) {
 	salt := make([]byte, saltSize)
-	rand.Read(salt) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(salt) // never fails since Go 1.24
 	aead, nonce, err := messageKey(key, salt, name)
 	if err != nil {
 		return "", err

@@ -114,8 +114,10 @@ func TestForm_goodPost(t *testing.T) {
 func TestSite_Fail(t *testing.T) {
 	t.Parallel()
 	s := newGallery(t, func(c *Config) {
-		c.Texts = Texts{"service": {"a", "b"}, "title": {"a", "b"}, "lead": {"%s", "%s"}, "next": {"a", "b"}, "save": {"a", "b"}, "cancel": {"a", "b"}, "overview": {"a", "b"},
-			"field.plate_unknown": {"Das Kennzeichen bei „%s“ gibt es nicht.", "The plate in “%s” does not exist."}}
+		c.Texts = Texts{
+			"service": {"a", "b"}, "title": {"a", "b"}, "lead": {"%s", "%s"}, "next": {"a", "b"}, "save": {"a", "b"}, "cancel": {"a", "b"}, "overview": {"a", "b"},
+			"field.plate_unknown": {"Das Kennzeichen bei „%s“ gibt es nicht.", "The plate in “%s” does not exist."},
+		}
 	})
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/?lang=en", nil)
 	newForm := func() Form { return Form{{Name: "plate", Label: "Plate"}, {Name: "zone", Label: "Zone"}} }

@@ -67,9 +67,11 @@ func galleryForm(s *Site, r *http.Request) Form {
 		{Name: "born", Kind: "date", Label: "Geburtsdatum", Hint: "Zum Beispiel 31 12 1980", Autocomplete: "bday", Required: true},
 		{Name: "zone", Kind: "select", Label: "Parkzone", Required: true, Options: []Option{{Value: "a", Label: "A – Altstadt"}, {Value: "b", Label: "B – Bahnhof"}}},
 		{Name: "vehicle", Kind: "radios", Label: "Wem gehört das Fahrzeug?", Required: true, Options: []Option{
-			{Value: "own", Label: "Mir"}, {Value: "firm", Label: "Meinem Arbeitgeber", Hint: "Sie brauchen eine Bestätigung."}}},
+			{Value: "own", Label: "Mir"}, {Value: "firm", Label: "Meinem Arbeitgeber", Hint: "Sie brauchen eine Bestätigung."},
+		}},
 		{Name: "extras", Kind: "checkboxes", Label: "Was trifft zu?", Hint: "Mehrere Antworten sind möglich.", Options: []Option{
-			{Value: "disabled", Label: "Schwerbehindertenausweis"}, {Value: "electric", Label: "Elektrofahrzeug"}}},
+			{Value: "disabled", Label: "Schwerbehindertenausweis"}, {Value: "electric", Label: "Elektrofahrzeug"},
+		}},
 		{Name: "length", Kind: "number", Label: "Länge des Fahrzeugs in Metern"},
 		{Name: "remark", Kind: "textarea", Label: "Bemerkung", MaxLength: 500},
 		{Name: "proof", Kind: "file", Label: "Fahrzeugschein", Hint: "PDF oder Foto, höchstens 10 MB", Accept: "application/pdf,image/*", Required: true},

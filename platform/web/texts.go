@@ -146,7 +146,7 @@ func (s *Site) rememberLanguage(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(languages[:], lang) {
 		return
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // the language is no secret; Secure wherever the site is reached by https
 		Name: languageCookie, Value: lang, Path: "/", MaxAge: int(languageMaxAge.Seconds()),
 		Secure: s.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
