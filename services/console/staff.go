@@ -70,7 +70,7 @@ func (c *console) applications(w http.ResponseWriter, r *http.Request) {
 		ask.Set("cursor", list.Next)
 		next = staffBase(r) + "?" + ask.Encode()
 	}
-	choose := web.Field{Name: "state", Kind: "select", Label: c.site.T(r, "staff.state"), Value: state}
+	choose := web.Field{Name: "state", Kind: "select", Required: true, Label: c.site.T(r, "staff.state"), Value: state}
 	for _, s := range states {
 		choose.Options = append(choose.Options, web.Option{Value: s, Label: c.site.T(r, "state."+s)})
 	}

@@ -31,6 +31,7 @@ var texts = web.Texts{
 	"staff.state":             {"Zustand", "State"},
 	"staff.show":              {"Anzeigen", "Show"},
 	"next":                    {"Weitere anzeigen", "Show more"},
+	"overview":                {"Übersicht", "Overview"},
 	"state.delivered":         {"Eingegangen", "Received"},
 	"state.awaiting_payment":  {"Zahlung offen", "Payment due"},
 	"state.accepted":          {"Angenommen", "Accepted"},
