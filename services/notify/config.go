@@ -54,7 +54,7 @@ const (
 // DefaultConfig is used where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
-		SMTP: SMTP{Port: 587, TLS: StartTLS, Connections: 4, Timeout: time.Minute},
+		SMTP: SMTP{Port: 587, TLS: StartTLS, Connections: 8, Timeout: time.Minute},
 		From: "noreply@basisdienste.invalid", Workers: 8, Retention: 30 * 24 * time.Hour, MailboxRetention: 365 * 24 * time.Hour, PerMinute: 300_000, Concurrent: 256,
 	}
 }
@@ -86,8 +86,8 @@ func (c *Config) Validate() error {
 	if s.Connections < 1 || s.Connections > 256 {
 		errs = append(errs, errors.New("smtp.connections: want 1 to 256"))
 	}
-	if s.Timeout < time.Second || s.Timeout > leaseTime/5 {
-		errs = append(errs, fmt.Errorf("smtp.timeout: want 1s to %s", leaseTime/5))
+	if s.Timeout < time.Second || s.Timeout > leaseTime/(perWorker+1) {
+		errs = append(errs, fmt.Errorf("smtp.timeout: want 1s to %s", leaseTime/(perWorker+1)))
 	}
 	if s.Password != "" && s.Username == "" {
 		errs = append(errs, errors.New("smtp.username: is needed with a password"))

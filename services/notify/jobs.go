@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
 	"basisdienste/platform/outbox"
-	"basisdienste/platform/tenant"
 	"basisdienste/platform/tenantdir"
 )
 
@@ -21,7 +21,11 @@ const (
 	// leaseTime is how long a claimed message is ours. It is longer than one round can take:
 	// perWorker messages of smtp.timeout each.
 	leaseTime = 10 * time.Minute
-	perWorker = 4
+	perWorker = 8
+	// localRound is the round without a server to wait for, and settleMost bounds how many
+	// results are stored in one transaction.
+	localRound = 256
+	settleMost = 64
 	// idle is the longest time without a look into the queue.
 	idle = time.Second
 )
@@ -86,38 +90,40 @@ func (s *Service) SendDue(ctx context.Context) (int, error) {
 	if err != nil || len(batch) == 0 {
 		return 0, err
 	}
-	work := make(chan *Message)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var failed []error
-	var back []Message
-	for range min(s.Config.Workers, len(batch)) {
-		wg.Go(func() {
-			for m := range work {
-				err := s.deliver(ctx, m)
-				if errors.Is(err, errNotTried) {
-					mu.Lock()
-					back = append(back, *m)
-					mu.Unlock()
-				} else if err != nil {
-					mu.Lock()
-					failed = append(failed, fmt.Errorf("message %s: %w", m.ID, err))
-					mu.Unlock()
-				}
-			}
-		})
-	}
+	work := make(chan *Message, len(batch))
 	for i := range batch {
 		work <- &batch[i]
 	}
 	close(work)
-	wg.Wait()
-	if len(back) > 0 {
-		// Not the round's context: leases are given back also when the process stops.
-		sys := db.System(context.WithoutCancel(ctx))
-		failed = append(failed, s.DB.Tx(sys, func(tx *db.Tx) error {
-			return giveBack(sys, tx, back, max(0, s.down.left(s.Clock())))
-		}))
+	results := make(chan outcome, len(batch))
+	var wg sync.WaitGroup
+	for range min(s.Config.Workers, len(batch)) {
+		wg.Go(func() {
+			for m := range work {
+				results <- s.try(ctx, m)
+			}
+		})
+	}
+	go func() {
+		wg.Wait()
+		close(results)
+	}()
+	var failed []error
+	for first := range results {
+		group := []outcome{first}
+	more: // while one transaction runs, the results for the next gather
+		for len(group) < settleMost {
+			select {
+			case next, ok := <-results:
+				if !ok {
+					break more
+				}
+				group = append(group, next)
+			default:
+				break more
+			}
+		}
+		failed = append(failed, s.settle(ctx, group))
 	}
 	return len(batch), errors.Join(failed...)
 }
@@ -125,6 +131,9 @@ func (s *Service) SendDue(ctx context.Context) (int, error) {
 // claimRound takes an equal share of each tenant that waits.
 func (s *Service) claimRound(ctx context.Context) (batch []Message, err error) {
 	sys, size := db.System(ctx), s.Config.Workers*perWorker
+	if s.Mailer == nil {
+		size = localRound
+	}
 	var tenants []id.ID
 	err = s.DB.Read(sys, func(tx *db.Tx) error {
 		tenants, err = tenantsWith(sys, tx, waiting)
@@ -161,86 +170,118 @@ func (s *Service) turn(tenants []id.ID) []id.ID {
 	return append(tenants[n:len(tenants):len(tenants)], tenants[:n]...)
 }
 
-// errNotTried: the message was not looked at; its lease is given back.
-var errNotTried = errors.New("not tried")
+// outcome is how one try ended.
+type outcome struct {
+	m        *Message
+	untried  bool   // the lease is given back
+	failure  error  // nil: the next system has the message
+	source   []byte // for the local outbox
+	internal error  // nothing can be said about the message; its lease runs out
+}
 
-// deliver makes one try and stores how it ended.
-func (s *Service) deliver(ctx context.Context, m *Message) error {
+// try makes one try to hand a message over. It stores nothing.
+func (s *Service) try(ctx context.Context, m *Message) outcome {
 	if ctx.Err() != nil {
-		return errNotTried
+		return outcome{m: m, untried: true}
 	}
 	tctx, entry, settings, err := s.entryOf(ctx, m.Tenant)
 	if fault.Is(err, "unknown_tenant") {
-		return s.close(db.For(ctx, tenant.Tenant{ID: m.Tenant}), m, Failure{Kind: Broken, Reason: "tenant_gone"}, nil)
+		return outcome{m: m, failure: Failure{Kind: Broken, Reason: "tenant_gone"}}
 	}
 	if err != nil {
-		return err
+		return outcome{m: m, internal: err}
 	}
 	if m.Channel == Mailbox {
-		return s.close(tctx, m, nil, nil)
+		return outcome{m: m}
 	}
 	source, from, err := s.compose(tctx, m, entry, settings)
 	if err != nil {
 		s.Log.ErrorContext(tctx, "mail cannot be made", "message", m.ID, "error", err)
-		return s.close(tctx, m, Failure{Kind: Broken, Reason: "cannot_be_composed"}, nil)
+		return outcome{m: m, failure: Failure{Kind: Broken, Reason: "cannot_be_composed"}}
 	}
 	if s.Mailer == nil {
-		return s.close(tctx, m, nil, source)
+		return outcome{m: m, source: source}
 	}
 	if s.down.left(s.Clock()) > 0 {
-		return errNotTried
+		return outcome{m: m, untried: true}
 	}
 	err = s.Mailer.Send(tctx, from, m.Recipient, source)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.down.worked()
-		return s.close(tctx, m, nil, nil)
-	}
-	if ctx.Err() != nil {
-		return errNotTried // the process stops; whether the server took it is not known
-	}
-	f := failureOf(err)
-	if f.ServerDown {
+		return outcome{m: m}
+	case ctx.Err() != nil: // the process stops; whether the server took it is not known
+		return outcome{m: m, untried: true}
+	case failureOf(err).ServerDown:
 		s.down.failed(s.Clock())
 	}
-	return s.close(tctx, m, f, nil)
+	return outcome{m: m, failure: err}
 }
 
-// close stores how the try ended, tells it, and with a source puts the mail into the local
-// outbox: all or nothing. A try that is no longer ours changes nothing.
-func (s *Service) close(ctx context.Context, claimed *Message, failure error, source []byte) error {
-	ctx = context.WithoutCancel(ctx) // what was sent is noted also when the process stops
-	err := s.DB.Tx(ctx, func(tx *db.Tx) error {
-		m, now := *claimed, tx.Now()
-		m.History.V = append([]Step(nil), claimed.History.V...)
-		var err error
-		if failure == nil {
-			err = m.Deliver(now)
-		} else {
-			err = m.Fail(now, failureOf(failure))
-		}
-		if err != nil {
-			return err
-		}
-		ours, err := finish(ctx, tx, &m)
-		if err != nil || !ours {
-			return err
-		}
-		if source != nil {
-			if err := insertLocalMail(ctx, tx, &m, source); err != nil {
-				return err
+// settle stores how tries ended, tells it, and puts mails into the local outbox: of each
+// message all or nothing. It does so also when the process stops, for what was sent was sent.
+func (s *Service) settle(ctx context.Context, group []outcome) error {
+	sys := db.System(context.WithoutCancel(ctx))
+	var failed []error
+	all := func(group []outcome) error {
+		return s.DB.Tx(sys, func(tx *db.Tx) error {
+			for _, o := range group {
+				if err := tx.For(o.m.Tenant, func() error { return s.settleOne(sys, tx, o) }); err != nil {
+					return fmt.Errorf("store the result of message %s: %w", o.m.ID, err)
+				}
 			}
+			return nil
+		})
+	}
+	for _, o := range group {
+		if o.internal != nil {
+			failed = append(failed, fmt.Errorf("message %s: %w", o.m.ID, o.internal))
 		}
-		switch m.Status {
-		case Delivered:
-			return outbox.Put(ctx, tx, events.MessageDelivered(factOf(&m, now)))
-		case PermanentFailure, TechnicalFailure:
-			return outbox.Put(ctx, tx, events.MessageFailed(factOf(&m, now)))
-		case Created, Sending, TemporaryFailure:
+	}
+	err := all(group)
+	if err != nil && len(group) > 1 { // the others must not suffer for one
+		err = nil
+		for i := range group {
+			failed = append(failed, all(group[i:i+1]))
 		}
+	}
+	return errors.Join(append(failed, err)...)
+}
+
+// settleOne changes nothing for a try that is no longer ours.
+func (s *Service) settleOne(ctx context.Context, tx *db.Tx, o outcome) error {
+	if o.internal != nil {
 		return nil
-	})
+	}
+	if o.untried {
+		return giveBack(ctx, tx, o.m, max(0, s.down.left(s.Clock())))
+	}
+	m, now := *o.m, tx.Now()
+	m.History.V = slices.Clone(o.m.History.V)
+	var err error
+	if o.failure == nil {
+		err = m.Deliver(now)
+	} else {
+		err = m.Fail(now, failureOf(o.failure))
+	}
 	if err != nil {
-		return fmt.Errorf("store the result: %w", err)
+		return err
+	}
+	ours, err := finish(ctx, tx, &m)
+	if err != nil || !ours {
+		return err
+	}
+	if o.source != nil {
+		if err := insertLocalMail(ctx, tx, &m, o.source); err != nil {
+			return err
+		}
+	}
+	switch m.Status {
+	case Delivered:
+		return outbox.Put(ctx, tx, events.MessageDelivered(factOf(&m, now)))
+	case PermanentFailure, TechnicalFailure:
+		return outbox.Put(ctx, tx, events.MessageFailed(factOf(&m, now)))
+	case Created, Sending, TemporaryFailure:
 	}
 	return nil
 }

@@ -91,18 +91,13 @@ func finish(ctx context.Context, tx *db.Tx, m *Message) (bool, error) {
 	return n == 1, err
 }
 
-// giveBack ends leases without an attempt having been made: the messages are due at once, or
-// after the pause. Under System.
-func giveBack(ctx context.Context, tx *db.Tx, ms []Message, after time.Duration) error {
-	due := db.NewTime(tx.Now().Add(after))
-	for _, m := range ms {
-		_, err := tx.Exec(ctx, `UPDATE messages SET due_at = ?, attempts = attempts - 1
-			WHERE tenant_id = ? AND id = ? AND status = ? AND attempts = ?`, due, m.Tenant, m.ID, Sending, m.Attempts)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// giveBack ends the lease without an attempt having been made: the message is due at once, or
+// after the pause.
+func giveBack(ctx context.Context, tx *db.Tx, m *Message, after time.Duration) error {
+	_, err := tx.Exec(ctx, `UPDATE messages SET due_at = ?, attempts = attempts - 1
+		WHERE tenant_id = ? AND id = ? AND status = ? AND attempts = ?`,
+		db.NewTime(tx.Now().Add(after)), tx.Tenant(), m.ID, Sending, m.Attempts)
+	return err
 }
 
 // releaseLeases makes due what this holder was sending when it died. Under System.
