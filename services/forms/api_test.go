@@ -105,7 +105,7 @@ func TestAPI_submitWithFilesAndFee(t *testing.T) {
 	a := post()
 	var r Receipt
 	a.JSON(t, &r)
-	if a.Status != http.StatusCreated || r.State != AwaitingPayment || r.Amount != 3070 || !strings.HasPrefix(r.PaymentURL, n.URL+"/pay/") {
+	if a.Status != http.StatusCreated || r.State != AwaitingPayment || r.Amount != 3070 || !strings.HasPrefix(r.PaymentURL, payPages) {
 		t.Fatalf("submit: got %d %s, want 201 with the address to pay at", a.Status, a.Body)
 	}
 	if got := n.payment.all()[0].RedirectURL; got != "https://efa.example.org/done" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"basisdienste/platform/runtest"
 	"basisdienste/platform/web/browsertest"
 )
 
@@ -52,9 +53,10 @@ func TestBrowser_pages(t *testing.T) {
 					browsertest.Visit(t, tab, n.URL+tt.path)
 					if tt.errors != "" {
 						click(t, tab, tt.errors)
-						if got := evaluate(t, tab, "document.activeElement.id"); got != "errors" {
-							t.Errorf("focus after the mistake: got %q, want the error summary", got)
-						}
+						// The browser moves the focus when it first draws the page.
+						runtest.Eventually(t, "the error summary has the focus", func() bool {
+							return evaluate(t, tab, "document.activeElement.id") == "errors"
+						})
 						if got := evaluate(t, tab, `[...document.querySelectorAll("#errors a")].filter(a => !document.querySelector(a.hash)).map(a => a.hash).join(" ")`); got != "" {
 							t.Errorf("error summary: %s lead nowhere", got)
 						}

@@ -79,10 +79,12 @@ func testApp() run.App {
 	return newApp(func(*run.Host, *web.Site) (Login, error) { return fakeLogin{}, nil })
 }
 
+// payPages is where the pay pages of fakePayment would be.
+const payPages = "https://bezahlen.example.org/pay/"
+
 // fakePayment behaves as the payment service does to its clients.
 type fakePayment struct {
 	mu       sync.Mutex
-	base     string
 	down     bool
 	requests []paymentRequest
 	paths    []string
@@ -107,7 +109,7 @@ func (f *fakePayment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var a paymentAnswer
 	a.PaymentInformation.TransactionID = f.made[q.RequestID]
-	a.PaymentInformation.TransactionRedirectURL = f.base + "/pay/" + f.made[q.RequestID]
+	a.PaymentInformation.TransactionRedirectURL = payPages + f.made[q.RequestID]
 	a.PaymentInformation.Status = "INITIAL"
 	_ = json.NewEncoder(w).Encode(a)
 }
@@ -179,7 +181,6 @@ func newTown(t *testing.T, opts ...runtest.Option) *town {
 		runtest.Neighbour("payment", n.payment), runtest.Neighbour("notify", n.notify), runtest.Set("forms.retry_every", "50ms"),
 	}, opts...)
 	n.Env = runtest.Start(t, []run.App{testApp()}, opts...)
-	n.payment.base = n.URL
 	n.erfurt = n.Tenant("erfurt", "160510000000", "16051000")
 	return n
 }

@@ -206,7 +206,7 @@ func TestPages_submitTwice(t *testing.T) {
 	for range 2 {
 		c.at.Path = check
 		resp := n.Do(t, "POST", check, "", "declaration=true", "Content-Type", "application/x-www-form-urlencoded", "Cookie", "who=kim.1", "Accept", "text/html")
-		if l := resp.Header.Get("Location"); resp.Status != http.StatusSeeOther || !strings.HasPrefix(l, n.URL+"/pay/") {
+		if l := resp.Header.Get("Location"); resp.Status != http.StatusSeeOther || !strings.HasPrefix(l, payPages) {
 			t.Fatalf("submit: got %d to %q, want the pay page", resp.Status, l)
 		}
 	}
