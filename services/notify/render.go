@@ -21,20 +21,15 @@ type renderer struct {
 	markdown goldmark.Markdown
 	policy   *bluemonday.Policy
 	styles   *strings.Replacer
-	frame    *template.Template
 }
 
-func newRenderer() (*renderer, error) {
+func newRenderer() *renderer {
 	p := bluemonday.NewPolicy()
 	p.AllowElements("p", "br", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "em", "strong", "code", "pre")
 	p.AllowAttrs("start").Matching(bluemonday.Integer).OnElements("ol")
 	p.AllowAttrs("href").OnElements("a")
 	p.AllowURLSchemes("http", "https", "mailto", "tel")
 	p.RequireParseableURLs(true)
-	frame, err := template.New("mail").Parse(mailFrame)
-	if err != nil {
-		return nil, fmt.Errorf("mail frame: %w", err)
-	}
 	return &renderer{
 		markdown: goldmark.New(goldmark.WithParserOptions(
 			parser.WithASTTransformers(util.Prioritized(lowerHeadings{}, 100)))),
@@ -51,8 +46,7 @@ func newRenderer() (*renderer, error) {
 			"<hr>", `<hr style="margin:24px 0;border:0;border-top:1px solid #6b7079">`,
 			"<a href=", `<a style="color:#0b4dab;text-decoration:underline" href=`,
 		),
-		frame: frame,
-	}, nil
+	}
 }
 
 // mailFrame is the page around the text: one heading, tables for layout only, colours with a
@@ -103,15 +97,9 @@ func (r *renderer) mail(l look, title, markdown string) (Letter, error) {
 	if err != nil {
 		return Letter{}, err
 	}
-	var page bytes.Buffer
-	err = r.frame.Execute(&page, map[string]any{
-		"Lang": l.Lang, "From": l.From, "Title": title, "Foot": foot(l.Lang, l.From),
-		"Body": template.HTML(r.styles.Replace(body)), //nolint:gosec // sanitised in html
-	})
-	if err != nil {
-		return Letter{}, fmt.Errorf("mail frame: %w", err)
-	}
-	return Letter{Text: plain(doc, source) + "\n-- \n" + foot(l.Lang, l.From) + "\n", HTML: page.String()}, nil
+	page := strings.NewReplacer("{{.Lang}}", html.EscapeString(l.Lang), "{{.From}}", html.EscapeString(l.From), "{{.Title}}", html.EscapeString(title),
+		"{{.Foot}}", html.EscapeString(foot(l.Lang, l.From)), "{{.Body}}", r.styles.Replace(body)).Replace(mailFrame)
+	return Letter{Text: plain(doc, source) + "\n-- \n" + foot(l.Lang, l.From) + "\n", HTML: page}, nil
 }
 
 // page makes the text as a part of one of our own pages, whose style it takes.

@@ -69,10 +69,6 @@ func NewService(d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := newRenderer()
-	if err != nil {
-		return nil, err
-	}
 	compiled, err := lru.New[string, *Template](4096)
 	if err != nil {
 		return nil, err
@@ -82,7 +78,7 @@ func NewService(d Deps) (*Service, error) {
 		d.Config.Domain = strings.TrimSuffix(d.Config.Domain, ">")
 	}
 	d.Limiter.Declare(opSend, limit.Quota{PerMinute: d.Config.PerMinute, Burst: max(1, d.Config.PerMinute/60), Concurrent: d.Config.Concurrent})
-	return &Service{Deps: d, catalogue: c, compiled: compiled, render: r}, nil
+	return &Service{Deps: d, catalogue: c, compiled: compiled, render: newRenderer()}, nil
 }
 
 // Draft is a message that somebody wants to be sent.

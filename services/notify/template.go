@@ -61,6 +61,7 @@ type Template struct {
 type node struct {
 	text string
 	name string // of the placeholder; "" for text
+	key  string // the name as it is compared
 	cond []node // not nil: a condition
 }
 
@@ -142,14 +143,19 @@ func (t *Template) Compile() error {
 
 // nameKey is how names are compared.
 func nameKey(name string) string {
-	return strings.ToLower(strings.NewReplacer(" ", "", "_", "", "-", "").Replace(name))
+	return strings.ToLower(strings.Map(func(r rune) rune {
+		if r == ' ' || r == '_' || r == '-' {
+			return -1
+		}
+		return r
+	}, name))
 }
 
 func names(nodes []node, into map[string]string) {
 	for _, n := range nodes {
 		if n.name != "" {
-			if _, ok := into[nameKey(n.name)]; !ok {
-				into[nameKey(n.name)] = n.name
+			if _, ok := into[n.key]; !ok {
+				into[n.key] = n.name
 			}
 		}
 		names(n.cond, into)
@@ -190,7 +196,7 @@ func parseUntil(s string, inside bool) (nodes []node, rest string, err error) {
 			if inside {
 				return nil, "", fmt.Errorf("a condition stands in another: ((%.20s", s)
 			}
-			n := node{name: strings.TrimSpace(name)}
+			n := node{name: strings.TrimSpace(name), key: nameKey(name)}
 			if err := checkName(n.name); err != nil {
 				return nil, "", err
 			}
@@ -200,7 +206,7 @@ func parseUntil(s string, inside bool) (nodes []node, rest string, err error) {
 			nodes = append(nodes, n)
 			continue
 		}
-		n := node{name: strings.TrimSpace(s[:end])}
+		n := node{name: strings.TrimSpace(s[:end]), key: nameKey(s[:end])}
 		if err := checkName(n.name); err != nil {
 			return nil, "", err
 		}
@@ -284,8 +290,8 @@ func write(b *strings.Builder, nodes []node, full map[string]filled, show func(f
 		case n.name == "":
 			b.WriteString(n.text)
 		case n.cond == nil:
-			b.WriteString(show(full[nameKey(n.name)]))
-		case full[nameKey(n.name)].yes:
+			b.WriteString(show(full[n.key]))
+		case full[n.key].yes:
 			write(b, n.cond, full, show)
 		}
 	}

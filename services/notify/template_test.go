@@ -76,10 +76,7 @@ func TestCatalogue_IsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRenderer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newRenderer()
 	want := map[string]string{
 		"test-message":          "name",
 		"application-received":  "name form_title reference municipality",
@@ -180,10 +177,7 @@ func TestTemplate_Fill(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r, err := newRenderer()
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := newRenderer()
 			tpl := compiled(t, c.lang, "s", c.body, Placeholder{Name: "x", Kind: c.kind})
 			f, err := tpl.Fill(values(t, map[string]any{"x": c.value}))
 			if err != nil {
@@ -266,10 +260,7 @@ func TestTemplate_CompileRefuses(t *testing.T) {
 // into a mail.
 func TestRenderer_SafeHTML(t *testing.T) {
 	t.Parallel()
-	r, err := newRenderer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newRenderer()
 	l, err := r.mail(look{Lang: "de", From: "A <b> & C"}, "T <script>", "<script>alert(1)</script>\n\n[x](javascript:alert(1)) ![i](https://track.example/p.gif)\n\n<img src=x onerror=1>\n\n# Kopf\n\n## Unter\n\n1. a\n2. b\n\n> zitat\n\n---\n\n[y](https://ok.example)")
 	if err != nil {
 		t.Fatal(err)
@@ -286,10 +277,7 @@ func TestRenderer_SafeHTML(t *testing.T) {
 func FuzzTemplate(f *testing.F) {
 	f.Add("((a??b ((c)) d))", "x")
 	f.Add("[t](((a)))", "*x*\n")
-	r, err := newRenderer()
-	if err != nil {
-		f.Fatal(err)
-	}
+	r := newRenderer()
 	f.Fuzz(func(t *testing.T, body, value string) {
 		tpl := &Template{Language: "de", Subject: "s", Body: body}
 		if tpl.Compile() != nil {
@@ -322,10 +310,7 @@ func FuzzEscape(f *testing.F) {
 	for _, s := range []string{"# a", "1. b", "a  \nb", "<b>", "&lt;", "\\", "- x", "[a]: b", "http://x.example", "~~~", "`", "\t\tcode", "===\n"} {
 		f.Add(s)
 	}
-	r, err := newRenderer()
-	if err != nil {
-		f.Fatal(err)
-	}
+	r := newRenderer()
 	f.Fuzz(func(t *testing.T, s string) {
 		want := oneLine(clean(s))
 		_, doc, source, err := r.html("Wert: " + escape(want) + " Ende")
