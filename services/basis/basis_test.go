@@ -52,7 +52,6 @@ func program(t testing.TB, name string) string {
 		if programs.dir, programs.err = os.MkdirTemp("", "basis-programs-"); programs.err != nil {
 			return
 		}
-		//nolint:gosec,noctx // our own programs; the go command ends by itself
 		out, err := exec.Command("go", "build", "-o", programs.dir+"/", "basisdienste/services/basis", "basisdienste/tools/demo").CombinedOutput()
 		if err != nil {
 			programs.err = fmt.Errorf("go build: %w\n%s", err, out)
@@ -117,7 +116,7 @@ func freeAddress(t testing.TB) string {
 // exec starts the process and returns at once.
 func (s *server) exec(t testing.TB) {
 	t.Helper()
-	s.cmd = exec.Command(s.program, "--data", s.dir, "--listen", s.addr, "--demo") //nolint:gosec,noctx // our own program; ended by kill or stop
+	s.cmd = exec.Command(s.program, "--data", s.dir, "--listen", s.addr, "--demo")
 	s.cmd.Env = append(environment(), "BASIS_SERVER__LOG__ACCESS=false", "BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=100000000",
 		"BASIS_EDGE__REQUESTS_PER_MINUTE_AND_TENANT=100000000", "BASIS_EDGE__BURST=10000000", "BASIS_BOOKING__HOLDS_PER_MINUTE_AND_ADDRESS=100000")
 	s.cmd.Env = append(s.cmd.Env, s.env...)
@@ -238,8 +237,10 @@ func (s *server) do(ctx context.Context, method, path, token, key string, body a
 
 const maxAnswer = 8 << 20
 
+var client = &http.Client{Timeout: time.Minute}
+
 func send(req *http.Request) (status int, body []byte, err error) {
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -269,6 +270,9 @@ type demo struct {
 		OriginatorID string `json:"originator_id"`
 		EndPointID   string `json:"end_point_id"`
 	} `json:"payment"`
+	Notify struct {
+		APIKey string `json:"api_key"`
+	} `json:"notify"`
 	Booking struct {
 		BaseURL   string `json:"base_url"`
 		ServiceID string `json:"service_id"`

@@ -43,9 +43,9 @@ func TestBrowser(t *testing.T) {
 				return &person{t: t, tab: browsertest.Open(t, options), s: s, variant: variant}
 			}
 			citizen := meet()
-			citizen.applies(proofFile)
+			reference := citizen.applies(proofFile)
 			clerk := meet()
-			clerk.decides()
+			clerk.decides(reference)
 			citizen.books()
 			citizen.readsMailbox()
 			operator := meet()
@@ -142,8 +142,9 @@ func (p *person) fill(answers map[string]string) {
 	}
 }
 
-// applies goes from the municipality's page to the paid application.
-func (p *person) applies(proofFile string) {
+// applies goes from the municipality's page to the paid application, whose reference number
+// it returns.
+func (p *person) applies(proofFile string) (reference string) {
 	p.open("/")
 	p.see("home", "Online-Dienste")
 	p.open("/t/erfurt/")
@@ -195,8 +196,10 @@ func (p *person) applies(proofFile string) {
 		return nil
 	})
 	p.see("application-paid", "Bewohnerparkausweis")
+	reference = p.evaluate(`document.querySelector("main").innerText.match(/BPA-\d\d-\w+/)[0]`)
 	p.open("/t/erfurt/forms/applications")
 	p.see("my-applications", "Meine Anträge")
+	return reference
 }
 
 // choose takes the first choice of the page, unless one is taken.
@@ -212,8 +215,8 @@ func (p *person) choose() {
 	}
 }
 
-// decides logs in as the clerk and accepts the newest application.
-func (p *person) decides() {
+// decides logs in as the clerk and accepts the application.
+func (p *person) decides(reference string) {
 	d := p.s.demo(p.t)
 	p.open("/t/erfurt/staff")
 	p.see("staff-login", "Anmeld")
@@ -223,7 +226,7 @@ func (p *person) decides() {
 	p.fill(map[string]string{"username": d.Staff.Username, "password": d.Staff.Password})
 	p.press("Anmelden")
 	p.see("staff-applications", "Anträge")
-	p.press("BPA-")
+	p.press(reference)
 	p.see("staff-application", "Bewohnerparkausweis")
 	p.press("Ablehnen")
 	p.see("staff-application-errors", "Bewohnerparkausweis")
@@ -237,16 +240,16 @@ func (p *person) decides() {
 // books takes the first free time.
 func (p *person) books() {
 	p.open("/t/erfurt/booking/")
-	p.see("booking-start", "Wofür")
+	p.see("booking-start", "Termin vereinbaren")
 	p.press("Bewohnerparken")
 	p.see("booking-times", "Zeit")
 	p.press("Uhr")
 	p.see("booking-details", "Angaben")
 	p.press("Weiter")
 	p.see("booking-details-errors", "Angaben")
-	p.fill(map[string]string{"name": "Erika Beispiel", "email": "erika." + p.variant + "@example.org"})
+	p.fill(map[string]string{"name": "Erika Beispiel", "email": "erika." + p.variant + "@example.org", "consent": "true"})
 	p.press("Weiter")
-	p.see("booking-check", "Prüfen")
+	p.see("booking-check", "prüfen")
 	p.press("buchen")
 	p.see("booking-confirmed", "Ihr Termin ist gebucht")
 }
@@ -276,7 +279,7 @@ func (p *person) looks() {
 	p.press("Erfurt")
 	p.see("operator-tenant", "Erfurt")
 	p.open("/operator/mail")
-	p.see("operator-mail", "Mail")
+	p.see("operator-mail", "Postausgang")
 	p.press("bewilligt")
 	p.see("operator-mail-one", "bewilligt")
 	p.open("/operator/events")

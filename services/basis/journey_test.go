@@ -30,7 +30,7 @@ func TestJourney(t *testing.T) {
 			t.Fatalf("demo.json: %v", err)
 		}
 		described = append(described, d)
-		out, err := exec.CommandContext(t.Context(), program(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput() //nolint:gosec // our own program
+		out, err := exec.CommandContext(t.Context(), program(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
 		t.Logf("ready after %s; demo:\n%s", took.Round(time.Millisecond), out)
 		if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
 			t.Fatalf("demo = %v, want all steps seen\n%s", err, s.logTail(t))
@@ -57,7 +57,7 @@ func TestJourney(t *testing.T) {
 // TestDemo_StartsItsOwn is what `make demo` does.
 func TestDemo_StartsItsOwn(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), program(t, "demo"), "--basis", program(t, "basis")) //nolint:gosec // our own program
+	cmd := exec.CommandContext(t.Context(), program(t, "demo"), "--basis", program(t, "basis"))
 	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
@@ -70,7 +70,7 @@ func TestSecondProcess(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start(t)
-	cmd := exec.CommandContext(t.Context(), s.program, "--data", t.TempDir(), "--listen", s.addr) //nolint:gosec // our own program
+	cmd := exec.CommandContext(t.Context(), s.program, "--data", t.TempDir(), "--listen", s.addr)
 	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "choose another address with --listen") {

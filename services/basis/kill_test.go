@@ -29,7 +29,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("BASIS_KILL_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's choices, to be repeated
+	rng := rand.New(rand.NewPCG(seed, 1))
 
 	s := newServer(t)
 	first := s.start(t)

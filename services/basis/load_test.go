@@ -136,14 +136,7 @@ func (l *load) worker(ctx context.Context, name string, operation func(ctx conte
 func (l *load) payer(worker string) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
 		requestID := fmt.Sprintf("%s-%d", worker, n)
-		body := map[string]any{
-			"requestId": requestID, "requestTimestamp": "2026-11-22T10:00:00Z", "currency": "EUR", "grossAmount": json.Number("12.50"),
-			"purpose": "Test " + requestID, "description": "Gebühr", "redirectUrl": l.s.url + "/t/erfurt/",
-			"items": []map[string]any{{
-				"id": "1", "reference": requestID, "description": "Gebühr", "taxRate": 0, "quantity": 1,
-				"totalNetAmount": json.Number("12.50"), "totalTaxAmount": 0, "singleNetAmount": json.Number("12.50"), "singleTaxAmount": 0,
-			}},
-		}
+		body := l.claim(requestID)
 		path := "/xbezahldienste/paymenttransaction/" + l.d.Payment.OriginatorID + "/" + l.d.Payment.EndPointID
 		var t transaction
 		if _, err := l.request(ctx, http.MethodPost, path, requestID, body, &t); err != nil {
@@ -158,6 +151,18 @@ func (l *load) payer(worker string) func(context.Context, int) error {
 		}
 		l.ledger.note(func() { l.ledger.payments[requestID].paid = true })
 		return nil
+	}
+}
+
+// claim is a request of XBezahldienste.
+func (l *load) claim(requestID string) map[string]any {
+	return map[string]any{
+		"requestId": requestID, "requestTimestamp": "2026-11-22T10:00:00Z", "currency": "EUR", "grossAmount": json.Number("12.50"),
+		"purpose": "Test " + requestID, "description": "Gebühr", "redirectUrl": l.s.url + "/t/erfurt/",
+		"items": []map[string]any{{
+			"id": "1", "reference": requestID, "description": "Gebühr", "taxRate": 0, "quantity": 1,
+			"totalNetAmount": json.Number("12.50"), "totalTaxAmount": 0, "singleNetAmount": json.Number("12.50"), "singleTaxAmount": 0,
+		}},
 	}
 }
 
