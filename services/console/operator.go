@@ -30,13 +30,31 @@ func (c *console) operatorPage(r *http.Request, title string) web.Page {
 
 // tenantView is what the service tenants says of one.
 type tenantView struct {
-	ID      string   `json:"id"`
-	Slug    string   `json:"slug"`
-	Name    string   `json:"name"`
-	Status  string   `json:"status"`
-	Keys    []string `json:"keys"`
-	Hosts   []string `json:"hosts"`
-	Version int64    `json:"version"`
+	ID      string    `json:"id"`
+	Slug    string    `json:"slug"`
+	Name    string    `json:"name"`
+	Status  string    `json:"status"`
+	Keys    []keyView `json:"keys"`
+	Hosts   []string  `json:"hosts"`
+	Version int64     `json:"version"`
+}
+
+// keyView is a regional key and, where it is known, the municipality that has it.
+type keyView struct {
+	Key  string `json:"key"`
+	Name string `json:"name"`
+}
+
+func (v tenantView) keys() string {
+	var keys []string
+	for _, k := range v.Keys {
+		text := k.Key
+		if k.Name != "" && k.Name != v.Name {
+			text += " (" + k.Name + ")"
+		}
+		keys = append(keys, text)
+	}
+	return joined(keys)
 }
 
 func (c *console) tenants(w http.ResponseWriter, r *http.Request) {
@@ -99,15 +117,17 @@ func (c *console) tenant(w http.ResponseWriter, r *http.Request) {
 		c.site.ErrorPage(w, r, err)
 		return
 	}
-	counted := web.Table{Caption: c.site.T(r, "tenant.usage", usage.Month), Empty: c.site.T(r, "tenant.usage.none"),
-		Head: []string{c.site.T(r, "tenant.usage.what"), c.site.T(r, "tenant.usage.count")}}
+	counted := web.Table{
+		Caption: c.site.T(r, "tenant.usage", usage.Month), Empty: c.site.T(r, "tenant.usage.none"),
+		Head: []string{c.site.T(r, "tenant.usage.what"), c.site.T(r, "tenant.usage.count")},
+	}
 	for _, u := range usage.Counters {
 		counted.Rows = append(counted.Rows, []any{u.Counter, strconv.FormatInt(u.Count, 10)})
 	}
 	rows := []web.Row{
 		{Key: c.site.T(r, "tenant.slug"), Value: v.Slug},
 		{Key: c.site.T(r, "tenant.status"), Value: c.statusBadge(r, v.Status)},
-		{Key: c.site.T(r, "tenant.keys"), Value: joined(v.Keys)},
+		{Key: c.site.T(r, "tenant.keys"), Value: v.keys()},
 		{Key: c.site.T(r, "tenant.hosts"), Value: joined(v.Hosts)},
 	}
 	p := c.operatorPage(r, v.Name)

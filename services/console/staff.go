@@ -152,8 +152,10 @@ func (c *console) showApplication(w http.ResponseWriter, r *http.Request, status
 	for _, f := range a.Files {
 		files = append(files, web.Link{URL: own + "/files/" + url.PathEscape(f.ID), Text: f.Name})
 	}
-	log := web.Table{Caption: c.site.T(r, "application.log"), Empty: c.site.T(r, "application.log.none"),
-		Head: []string{c.site.T(r, "application.log.at"), c.site.T(r, "application.log.event"), c.site.T(r, "application.log.note")}}
+	log := web.Table{
+		Caption: c.site.T(r, "application.log"), Empty: c.site.T(r, "application.log.none"),
+		Head: []string{c.site.T(r, "application.log.at"), c.site.T(r, "application.log.event"), c.site.T(r, "application.log.note")},
+	}
 	for _, e := range a.Events {
 		log.Rows = append(log.Rows, []any{e.At, c.happened(r, e.Kind), e.Note})
 	}
