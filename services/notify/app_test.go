@@ -76,7 +76,16 @@ const messages = "/t/erfurt/notify/v1/messages"
 
 func TestApp_MessageToLocalOutbox(t *testing.T) {
 	t.Parallel()
-	e := start(t)
+	for name, opts := range map[string][]runtest.Option{"sqlite": nil, "postgres": {runtest.Postgres()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testMessageToLocalOutbox(t, start(t, opts...))
+		})
+	}
+}
+
+func testMessageToLocalOutbox(t *testing.T, e env) {
+	t.Helper()
 	q := received("erika@example.org")
 	q["attachments"] = []object{{
 		"filename": "termin.ics", "content_type": "text/calendar; method=REQUEST; charset=UTF-8; component=VEVENT",

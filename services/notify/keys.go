@@ -32,7 +32,7 @@ func (s *Service) seal(tenant, key id.ID, secret string) ([]byte, error) {
 		return nil, err
 	}
 	nonce := make([]byte, aead.NonceSize())
-	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(nonce)
 	return aead.Seal(nonce, nonce, []byte(secret), []byte(tenant+"/"+key)), nil
 }
 
@@ -103,7 +103,7 @@ func keyText(name string, service id.ID, secret string) string {
 // randomUUID is a UUID of version 4: 122 random bits, where a version 7 tells the time.
 func randomUUID() string {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b)
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

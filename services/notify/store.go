@@ -245,7 +245,7 @@ func forget(ctx context.Context, tx *db.Tx, of id.ID, channel Channel, before db
 		return 0, err
 	}
 	for _, table := range []string{"attachments", "local_mails"} {
-		query, args, err := db.In(`DELETE FROM `+table+` WHERE tenant_id = ? AND message_id IN (?)`, of, ids) //nolint:gosec // two names of our own
+		query, args, err := db.In(`DELETE FROM `+table+` WHERE tenant_id = ? AND message_id IN (?)`, of, ids)
 		if err != nil {
 			return 0, err
 		}

@@ -206,9 +206,20 @@ func TestTemplate_FillRefuses(t *testing.T) {
 		kind  Kind
 		value any
 	}{
-		{Amount, "viel"}, {Amount, "1.2.3"}, {Amount, []string{"1"}}, {Amount, 1.234}, {DateTime, "morgen"}, {DateTime, "23.11.2026"},
-		{URL, "javascript:alert(1)"}, {URL, "/relative"}, {URL, "https://a.example/ b"}, {URL, "https://a.example/<b>"}, {URL, "https://u:p@a.example"},
-		{Text, map[string]string{"file": "x"}}, {Text, [][]string{{"a"}}}, {Text, strings.Repeat("x", maxValue+1)},
+		{Amount, "viel"},
+		{Amount, "1.2.3"},
+		{Amount, []string{"1"}},
+		{Amount, 1.234},
+		{DateTime, "morgen"},
+		{DateTime, "23.11.2026"},
+		{URL, "javascript:alert(1)"},
+		{URL, "/relative"},
+		{URL, "https://a.example/ b"},
+		{URL, "https://a.example/<b>"},
+		{URL, "https://u:p@a.example"},
+		{Text, map[string]string{"file": "x"}},
+		{Text, [][]string{{"a"}}},
+		{Text, strings.Repeat("x", maxValue+1)},
 	} {
 		tpl := compiled(t, "de", "s", "((x))", Placeholder{Name: "x", Kind: c.kind})
 		_, err := tpl.Fill(values(t, map[string]any{"x": c.value}))

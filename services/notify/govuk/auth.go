@@ -1,7 +1,6 @@
 package govuk
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -27,8 +26,8 @@ const actorPrefix = "api-key:"
 func denied(message string) error { return refuse(http.StatusForbidden, "AuthError", message) }
 
 // authenticate checks the token that a client makes from its API key: a JWT (HS256) of the
-// service id and the time. It returns a context that acts for the tenant.
-func (a *api) authenticate(r *http.Request) (context.Context, error) {
+// service id and the time. It returns the request with a context that acts for the tenant.
+func (a *api) authenticate(r *http.Request) (*http.Request, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		return nil, refuse(http.StatusUnauthorized, "AuthError", "Unauthorized: authentication token must be provided")
@@ -81,7 +80,7 @@ func (a *api) authenticate(r *http.Request) (context.Context, error) {
 		if key.Revoked {
 			return nil, denied("Invalid token: API key revoked")
 		}
-		return audit.WithActor(ctx, actorPrefix+key.ID.String()), nil
+		return r.WithContext(audit.WithActor(ctx, actorPrefix+key.ID.String())), nil
 	}
 	return nil, denied("Invalid token: API key not found")
 }

@@ -91,7 +91,9 @@ func (f *fields) uuid(name string, required bool) id.ID {
 	return u
 }
 
-func (f *fields) object(name string) notify.Values {
+// personalisation reads the object of that name.
+func (f *fields) personalisation() notify.Values {
+	const name = "personalisation"
 	values := notify.Values{}
 	if f.has(name) && json.Unmarshal(f.all[name], &values) != nil {
 		f.wrong.add(name + " " + clip(string(f.all[name])) + " is not of type object")

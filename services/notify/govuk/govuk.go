@@ -17,7 +17,6 @@
 package govuk
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -45,14 +44,14 @@ func Mount(s *notify.Service, h *run.Host) error {
 	return nil
 }
 
-// handle lets fn answer who has a valid key. Its context acts for the tenant of the key.
-func (a *api) handle(fn func(ctx context.Context, r *http.Request) (status int, body any, err error)) http.Handler {
+// handle lets fn answer who has a valid key. Its request acts for the tenant of the key.
+func (a *api) handle(fn func(r *http.Request) (status int, body any, err error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, err := a.authenticate(r)
+		known, err := a.authenticate(r)
 		var status int
 		var body any
 		if err == nil {
-			status, body, err = fn(ctx, r)
+			status, body, err = fn(known)
 		}
 		if err != nil {
 			e := errorOf(err)

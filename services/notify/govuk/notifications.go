@@ -63,7 +63,8 @@ func isSimulator(address string) bool {
 
 // sendEmail accepts a message. The checks run in the order of GOV.UK Notify: limits, schema,
 // template, personalisation.
-func (a *api) sendEmail(ctx context.Context, r *http.Request) (int, any, error) {
+func (a *api) sendEmail(r *http.Request) (int, any, error) {
+	ctx := r.Context()
 	if err := a.service.Open(ctx); err != nil {
 		return 0, nil, err
 	}
@@ -82,7 +83,7 @@ func (a *api) sendEmail(ctx context.Context, r *http.Request) (int, any, error) 
 	reference := f.text("reference", false)
 	replyTo := f.uuid("email_reply_to_id", false)
 	unsubscribe := f.text("one_click_unsubscribe_url", false)
-	values := f.object("personalisation")
+	values := f.personalisation()
 	untrusted := f.list("sanitise_content_for")
 	if address != "" {
 		checked, err := notify.CheckAddress(address)
@@ -201,21 +202,21 @@ func escapeMarkdown(s string) string {
 	return b.String()
 }
 
-func (a *api) sendSMS(_ context.Context, r *http.Request) (int, any, error) {
+func (a *api) sendSMS(r *http.Request) (int, any, error) {
 	f, err := readFields(r, "phone_number", "template_id", "personalisation", "reference", "sms_sender_id", "scheduled_for")
 	if err != nil {
 		return 0, nil, err
 	}
 	f.text("phone_number", true)
 	f.uuid("template_id", true)
-	f.object("personalisation")
+	f.personalisation()
 	if err := f.wrong.err(); err != nil {
 		return 0, nil, err
 	}
 	return 0, nil, badRequest("Service is not allowed to send text messages")
 }
 
-func (a *api) sendLetter(_ context.Context, r *http.Request) (int, any, error) {
+func (a *api) sendLetter(r *http.Request) (int, any, error) {
 	f, err := readFields(r, "template_id", "personalisation", "reference", "content", "postage")
 	if err != nil {
 		return 0, nil, err
@@ -224,7 +225,7 @@ func (a *api) sendLetter(_ context.Context, r *http.Request) (int, any, error) {
 		f.text("reference", true)
 	} else {
 		f.uuid("template_id", true)
-		f.object("personalisation")
+		f.personalisation()
 		if !f.has("personalisation") {
 			f.wrong.add("personalisation is a required property")
 		}
@@ -301,7 +302,8 @@ func (a *api) find(ctx context.Context, r *http.Request) (notify.Message, error)
 	return m, nil
 }
 
-func (a *api) getNotification(ctx context.Context, r *http.Request) (int, any, error) {
+func (a *api) getNotification(r *http.Request) (int, any, error) {
+	ctx := r.Context()
 	m, err := a.find(ctx, r)
 	if err != nil {
 		return 0, nil, err
@@ -309,7 +311,8 @@ func (a *api) getNotification(ctx context.Context, r *http.Request) (int, any, e
 	return http.StatusOK, a.show(&m), nil
 }
 
-func (a *api) getPDF(ctx context.Context, r *http.Request) (int, any, error) {
+func (a *api) getPDF(r *http.Request) (int, any, error) {
+	ctx := r.Context()
 	if _, err := a.find(ctx, r); err != nil {
 		return 0, nil, err
 	}
@@ -328,7 +331,8 @@ type links struct {
 	Next    string `json:"next,omitempty"`
 }
 
-func (a *api) listNotifications(ctx context.Context, r *http.Request) (int, any, error) {
+func (a *api) listNotifications(r *http.Request) (int, any, error) {
+	ctx := r.Context()
 	q := r.URL.Query()
 	filter := notify.Filter{Channel: notify.Email, Client: actorPrefix, WithContent: true, Reference: q.Get("reference")}
 	var wrong invalid
@@ -389,7 +393,7 @@ func (a *api) link(q url.Values) string {
 	return a.root + "/v2/notifications?" + q.Encode()
 }
 
-func (a *api) receivedTexts(context.Context, *http.Request) (int, any, error) {
+func (a *api) receivedTexts(*http.Request) (int, any, error) {
 	return http.StatusOK, map[string]any{
 		"received_text_messages": []any{}, "links": links{Current: a.root + "/v2/received-text-messages"},
 	}, nil

@@ -46,7 +46,8 @@ func show(t *notify.Template) template {
 	return v
 }
 
-func (a *api) listTemplates(ctx context.Context, r *http.Request) (int, any, error) {
+func (a *api) listTemplates(r *http.Request) (int, any, error) {
+	ctx := r.Context()
 	kind := r.URL.Query().Get("type")
 	if kind != "" && !slices.Contains([]string{"sms", "email", "letter"}, kind) {
 		return 0, nil, refuse(http.StatusBadRequest, "ValidationError", "type "+clip(kind)+" is not one of [sms, email, letter]")
@@ -81,7 +82,8 @@ func (a *api) template(ctx context.Context, r *http.Request) (*notify.Template, 
 	return a.service.Template(ctx, tid, version)
 }
 
-func (a *api) getTemplate(ctx context.Context, r *http.Request) (int, any, error) {
+func (a *api) getTemplate(r *http.Request) (int, any, error) {
+	ctx := r.Context()
 	t, err := a.template(ctx, r)
 	if err != nil {
 		return 0, nil, err
@@ -100,12 +102,13 @@ type preview struct {
 	Postage *string `json:"postage"`
 }
 
-func (a *api) previewTemplate(ctx context.Context, r *http.Request) (int, any, error) {
+func (a *api) previewTemplate(r *http.Request) (int, any, error) {
+	ctx := r.Context()
 	f, err := readFields(r, "personalisation", "id")
 	if err != nil {
 		return 0, nil, err
 	}
-	values := f.object("personalisation")
+	values := f.personalisation()
 	if err := f.wrong.err(); err != nil {
 		return 0, nil, err
 	}

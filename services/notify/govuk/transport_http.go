@@ -1,7 +1,6 @@
 package govuk
 
 import (
-	"context"
 	"net/http"
 
 	"basisdienste/platform/kit"
@@ -20,7 +19,7 @@ func (a *api) routes(m *kit.Mux) {
 	m.Handle("GET /notify/v2/template/{id}/version/{version}", a.handle(a.getTemplate))
 	m.Handle("POST /notify/v2/template/{id}/preview", a.handle(a.previewTemplate))
 	m.Handle("GET /notify/v2/received-text-messages", a.handle(a.receivedTexts))
-	m.Handle("/notify/v2/", a.handle(func(context.Context, *http.Request) (int, any, error) {
+	m.Handle("/notify/v2/", a.handle(func(*http.Request) (int, any, error) {
 		return 0, nil, refuse(http.StatusNotFound, "NotFound", "The requested URL was not found on the server")
 	}))
 }
