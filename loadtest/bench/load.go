@@ -135,7 +135,7 @@ func fetchProfile(ctx context.Context, o options, p *process, name string) (err 
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := control.Do(req)
 	if err != nil {
 		return err
 	}

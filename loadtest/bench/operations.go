@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"basisdienste/platform/id"
 )
 
 // client is an OAuth client in demo.json.
@@ -94,7 +94,7 @@ func operations(ctx context.Context, p *process) ([]operation, error) {
 
 func payment() map[string]any {
 	return map[string]any{
-		"requestId": uuid.NewString(), "requestTimestamp": time.Now().UTC().Format(time.RFC3339), "currency": "EUR",
+		"requestId": id.New(), "requestTimestamp": time.Now().UTC().Format(time.RFC3339), "currency": "EUR",
 		"grossAmount": json.Number("30.70"), "purpose": "Bewohnerparkausweis", "redirectUrl": "https://onlinedienst.example.org/zurueck",
 		"items": []map[string]any{{
 			"id": "1", "reference": "Bewohnerparkausweis", "taxRate": 0, "quantity": 1,
@@ -134,7 +134,7 @@ func (c client) token(ctx context.Context) (token string, err error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := control.Do(req)
 	if err != nil {
 		return "", err
 	}
@@ -195,7 +195,7 @@ func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
 // start and its memory are what counts.
 func (r *report) importTenants(ctx context.Context, o options, p *process) (*process, error) {
 	began := time.Now()
-	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", p.data+"/demo.json", "tenants", "import", "--each", o.Tenants).CombinedOutput() //nolint:gosec // the caller names the program
+	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", p.data+"/demo.json", "tenants", "import", "--each", o.Tenants).CombinedOutput()
 	if err != nil {
 		return p, fmt.Errorf("import: %w\n%s", err, out)
 	}

@@ -17,6 +17,9 @@ import (
 	"time"
 )
 
+// control asks the server about itself; the load has clients of its own.
+var control = &http.Client{Timeout: 2 * time.Minute}
+
 // process is a server under test.
 type process struct {
 	cmd     *exec.Cmd
@@ -54,6 +57,8 @@ func start(ctx context.Context, cmd *exec.Cmd, url, data string, patience time.D
 		return nil, errors.Join(err, log.Close())
 	}
 	deadline := began.Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		if ready(ctx, url) {
 			p.started = time.Since(began)
@@ -63,7 +68,7 @@ func start(ctx context.Context, cmd *exec.Cmd, url, data string, patience time.D
 			text, _ := os.ReadFile(log.Name()) // shown if it can be read
 			return nil, errors.Join(fmt.Errorf("%s was not ready after %s:\n%s", cmd.Path, patience, text), p.stop())
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-tick.C
 	}
 }
 
@@ -72,7 +77,7 @@ func ready(ctx context.Context, url string) bool {
 	if err != nil {
 		return false
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := control.Do(req)
 	if err != nil {
 		return false
 	}

@@ -50,7 +50,7 @@ func (r *report) finish(file string) error {
 	if file == "" {
 		return nil
 	}
-	return os.WriteFile(file, r.markdown(), 0o644) //nolint:gosec // a report to be read by all
+	return os.WriteFile(file, r.markdown(), 0o644)
 }
 
 func (r *report) markdown() []byte {
@@ -95,7 +95,7 @@ func (r *report) ceiling(ctx context.Context, o options, dir string) (err error)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "--echo") //nolint:gosec,noctx // ourselves; ended by stop
+	cmd := exec.Command(self, "--echo") //nolint:noctx // ourselves; ended by stop
 	cmd.Env = append(os.Environ(), "BENCH_ECHO="+addr)
 	p, err := start(ctx, cmd, "http://"+addr, dir+"/echo", 10*time.Second)
 	if err != nil {

@@ -357,7 +357,7 @@ func expectReady(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := program.Do(req)
 	if err != nil {
 		return fmt.Errorf("nothing answers at %s: %w", base, err)
 	}

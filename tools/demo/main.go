@@ -88,11 +88,11 @@ func start(ctx context.Context, program, dir string) (stop func() error, url str
 	if err := l.Close(); err != nil {
 		return nil, "", err
 	}
-	logFile, err := os.Create(filepath.Join(dir, "basis.log")) //nolint:gosec // our own folder
+	logFile, err := os.Create(filepath.Join(dir, "basis.log"))
 	if err != nil {
 		return nil, "", err
 	}
-	cmd := exec.Command(program, "--data", dir, "--listen", addr, "--demo") //nolint:gosec,noctx // ended by stop, after draining
+	cmd := exec.Command(program, "--data", dir, "--listen", addr, "--demo") //nolint:noctx // ended by stop, after draining
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	if err := cmd.Start(); err != nil {
 		return nil, "", errors.Join(err, logFile.Close())

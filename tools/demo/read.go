@@ -17,6 +17,9 @@ import (
 	"github.com/emersion/go-message/mail"
 )
 
+// program is the HTTP client of the EfA service and of the operator.
+var program = &http.Client{Timeout: 30 * time.Second}
+
 // oauthClient is an OAuth client in demo.json.
 type oauthClient struct {
 	ID       string `json:"client_id"`
@@ -96,7 +99,7 @@ func getJSON(ctx context.Context, address, token string, dst any) error {
 }
 
 func send(req *http.Request) (body []byte, err error) {
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := program.Do(req)
 	if err != nil {
 		return nil, err
 	}

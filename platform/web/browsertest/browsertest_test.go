@@ -143,7 +143,7 @@ func TestExecutable_none(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestExecutable_none$", "-test.v") //nolint:gosec // this test binary
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestExecutable_none$", "-test.v")
 	cmd.Env = []string{"BASIS_BROWSERTEST_CHILD=1", "PATH=" + t.TempDir()}
 	out, err := cmd.CombinedOutput()
 	want := "install Debian's package chromium (apt-get install chromium)"

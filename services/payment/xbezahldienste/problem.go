@@ -36,7 +36,7 @@ func systemResponse(err error, requestID string) SystemResponse {
 	f := fault.From(err)
 	status, code := http.StatusInternalServerError, "UNSPECIFIED"
 	switch f.Kind {
-	case fault.KindInvalid, fault.KindTooLarge, fault.KindUnsupported, fault.KindUnprocessable, fault.KindMethodNotAllowed:
+	case fault.KindInvalid, fault.KindTooLarge, fault.KindUnsupported, fault.KindUnprocessable, fault.KindMethodNotAllowed, fault.KindTooSlow:
 		status, code = http.StatusBadRequest, "VALIDATION_ERROR"
 	case fault.KindUnauthenticated, fault.KindForbidden, fault.KindGone:
 		status, code = http.StatusForbidden, "FORBIDDEN"
