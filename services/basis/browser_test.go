@@ -278,6 +278,10 @@ func (p *person) looks() {
 	p.see("operator-tenants", "Mandanten")
 	p.press("Erfurt")
 	p.see("operator-tenant", "Erfurt")
+	counted := p.evaluate(`[...document.querySelectorAll("main tr")].map(r => r.innerText.split(/\s+/).join(" ")).join("; ")`)
+	if !strings.Contains(counted, "payment.transaction.payed") || strings.Contains(counted, " 0;") {
+		p.t.Errorf("usage of Erfurt: got %s, want payments, and no 0", counted)
+	}
 	p.open("/operator/mail")
 	p.see("operator-mail", "Postausgang")
 	p.press("bewilligt")

@@ -37,6 +37,8 @@ type tenantView struct {
 	Keys    []keyView `json:"keys"`
 	Hosts   []string  `json:"hosts"`
 	Version int64     `json:"version"`
+
+	Municipalities int `json:"municipalities"` // in lists, instead of the keys
 }
 
 // keyView is a regional key and, where it is known, the municipality that has it.
@@ -71,10 +73,10 @@ func (c *console) tenants(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := web.Table{Caption: c.site.T(r, "operator.tenants"), Empty: c.site.T(r, "operator.tenants.none"), Head: []string{
-		c.site.T(r, "tenant.name"), c.site.T(r, "tenant.slug"), c.site.T(r, "tenant.status"), c.site.T(r, "tenant.keys"),
+		c.site.T(r, "tenant.name"), c.site.T(r, "tenant.slug"), c.site.T(r, "tenant.status"), c.site.T(r, "tenant.municipalities"),
 	}}
 	for _, v := range list.Items {
-		t.Rows = append(t.Rows, []any{web.Link{URL: "/operator/tenants/" + v.Slug, Text: v.Name}, v.Slug, c.statusBadge(r, v.Status), strconv.Itoa(len(v.Keys))})
+		t.Rows = append(t.Rows, []any{web.Link{URL: "/operator/tenants/" + v.Slug, Text: v.Name}, v.Slug, c.statusBadge(r, v.Status), strconv.Itoa(v.Municipalities)})
 	}
 	next := ""
 	if list.Next != "" {
@@ -101,7 +103,7 @@ type usageView struct {
 	Month    string `json:"month"`
 	Counters []struct {
 		Counter string `json:"counter"`
-		Count   int64  `json:"n"`
+		Count   int64  `json:"count"`
 	} `json:"counters"`
 }
 

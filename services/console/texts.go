@@ -81,6 +81,7 @@ var texts = web.Texts{
 	"tenant.status.active":    {"Aktiv", "Active"},
 	"tenant.status.trial":     {"Probe", "Trial"},
 	"tenant.status.suspended": {"Ausgesetzt", "Suspended"},
+	"tenant.municipalities":   {"Gemeinden", "Municipalities"},
 	"tenant.keys":             {"Regionalschlüssel", "Regional keys"},
 	"tenant.hosts":            {"Eigene Adressen", "Own hosts"},
 	"tenant.usage":            {"Nutzung im Monat %s", "Usage in %s"},
