@@ -96,10 +96,10 @@ func (s *Service) seed(ctx context.Context, secret func(string) ([]byte, error),
 	d["efa_client"] = map[string]any{"client_id": demoClientID, "client_secret": efa, "token_url": tokenURL, "scope": strings.Join(demoScopes(), " ")}
 	d["operator"] = map[string]any{
 		"client_id": firstClientID, "client_secret": hex.EncodeToString(first), "token_url": tokenURL, "scope": scopeOperator,
-		"username": "betrieb", "password": operator, "login_url": s.baseURL + "/operator/",
+		"username": "betrieb", "password": operator, "login_url": s.baseURL + "/operator",
 	}
 	d["staff"] = map[string]any{
-		"tenant": erfurt.Slug, "username": "sachbearbeitung", "password": staff, "login_url": s.baseURL + "/t/" + erfurt.Slug + "/staff/",
+		"tenant": erfurt.Slug, "username": "sachbearbeitung", "password": staff, "login_url": s.baseURL + "/t/" + erfurt.Slug + "/staff",
 	}
 	d["citizen"] = map[string]any{
 		"tenant": erfurt.Slug, "person": "erika", "level": 3, "issuer": s.issuerOf(erfurt.Tenant), "login_url": s.baseURL + "/t/" + erfurt.Slug + "/forms/",

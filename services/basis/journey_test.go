@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,12 @@ func TestJourney(t *testing.T) {
 			t.Fatalf("demo.json: %v", err)
 		}
 		described = append(described, d)
+		for _, who := range []string{"citizen", "staff", "operator"} {
+			login, _ := d[who].(map[string]any)["login_url"].(string)
+			if status, _, err := s.do(t.Context(), http.MethodGet, login, "", "", nil); err != nil || status != http.StatusOK {
+				t.Errorf("%s.login_url: GET %s = %d, %v, want a page", who, login, status, err)
+			}
+		}
 		out, err := exec.CommandContext(t.Context(), program(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
 		t.Logf("ready after %s; demo:\n%s", took.Round(time.Millisecond), out)
 		if err != nil || !strings.Contains(string(out), "all 10 steps seen") {

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"io/fs"
 	"net/http"
+	"strings"
 
 	"basisdienste/platform/authn"
 	"basisdienste/platform/login"
@@ -65,6 +66,7 @@ func (c *console) routes(h *run.Host) {
 		return c.site.Protect(c.login.Staff(authn.RoleClerk, authn.RoleTenantAdmin)(f))
 	}
 	m.Handle("GET /t/{tenant}/staff", staff(c.applications))
+	m.Handle("GET /t/{tenant}/staff/{$}", http.HandlerFunc(withoutSlash))
 	m.Handle("GET /t/{tenant}/staff/applications/{id}", staff(c.application))
 	m.Handle("GET /t/{tenant}/staff/applications/{id}/files/{file}", staff(c.file))
 	m.Handle("POST /t/{tenant}/staff/applications/{id}/accept", staff(c.accept))
@@ -75,6 +77,7 @@ func (c *console) routes(h *run.Host) {
 		return c.site.Protect(c.login.Staff(authn.RoleOperator)(f))
 	}
 	m.Handle("GET /operator", operator(c.tenants))
+	m.Handle("GET /operator/{$}", http.HandlerFunc(withoutSlash))
 	m.Handle("GET /operator/tenants/{slug}", operator(c.tenant))
 	m.Handle("POST /operator/tenants/{slug}/suspend", operator(c.suspend))
 	m.Handle("POST /operator/tenants/{slug}/resume", operator(c.resume))
@@ -95,4 +98,13 @@ func (c *console) seed(_ context.Context, d run.Demo) error {
 		"user names and passwords are in demo.json of the data folder",
 	}
 	return nil
+}
+
+// withoutSlash leads from an address that was typed with a slash at its end to the one without.
+func withoutSlash(w http.ResponseWriter, r *http.Request) {
+	target := strings.TrimRight(r.URL.EscapedPath(), "/")
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
+	http.Redirect(w, r, target, http.StatusPermanentRedirect)
 }
