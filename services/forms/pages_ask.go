@@ -105,7 +105,10 @@ func (v *visit) question(f *Field, pointer string) question {
 		q.Full = len(q.Files) >= f.Files.Max
 	}
 	if v.m.takenOver(pointer) {
-		q.Hint = strings.TrimSpace(q.Hint + " " + v.p.site.T(v.r, "ask.taken_over"))
+		if q.Hint != "" {
+			q.Hint = strings.TrimSuffix(q.Hint, ".") + ". "
+		}
+		q.Hint += v.p.site.T(v.r, "ask.taken_over")
 	}
 	return q
 }
