@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"basisdienste/platform/authn"
@@ -73,6 +74,7 @@ func TestAPI_Refusals(t *testing.T) {
 		{"header in the address", messages, e.client, change(good, "to", object{"email": "x@example.org\r\nBcc: y@example.org"}), 422, "message_invalid", "/to/email"},
 		{"mailbox without a subject", messages, e.client, change(good, "channel", "mailbox"), 422, "message_invalid", "/to/subject"},
 		{"long reference", messages, e.client, change(good, "reference", strings.Repeat("x", 1001)), 422, "message_invalid", "/reference"},
+		{"control character in the reference", messages, e.client, change(good, "reference", "a\x00b"), 422, "message_invalid", "/reference"},
 		{"placeholder missing", messages, e.client, change(good, "personalisation", object{"name": "x"}), 422, "placeholder_missing", "/personalisation/form_title"},
 		{"too many files", messages, e.client, change(good, "attachments", eleven), 422, "message_invalid", "/attachments"},
 		{"file too large", messages, e.client, change(good, "attachments", []object{file("a.pdf", "application/pdf", strings.Repeat("x", 2<<20+1))}), 422, "message_invalid", "/attachments/0"},
@@ -116,8 +118,8 @@ func TestAPI_HugeBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusRequestEntityTooLarge || body.n > 100<<20 {
-		t.Errorf("POST of 1 GB = %d after %d bytes, want 413 soon", resp.StatusCode, body.n)
+	if resp.StatusCode != http.StatusRequestEntityTooLarge || body.n.Load() > 100<<20 {
+		t.Errorf("POST of 1 GB = %d after %d bytes, want 413 soon", resp.StatusCode, body.n.Load())
 	}
 }
 
@@ -132,12 +134,12 @@ func (endless) Read(p []byte) (int, error) {
 
 type counter struct {
 	r io.Reader
-	n int64
+	n atomic.Int64
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
 
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
@@ -50,6 +52,11 @@ const (
 	maxRecipient = 255
 )
 
+// CheckReference reports whether a sender may name a message so.
+func CheckReference(s string) bool { return len(s) <= maxReference && !hasControls(s) }
+
+func hasControls(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+
 func known(lang string) bool { return lang == "de" || lang == "en" }
 
 // Validate implements kit.Validator.
@@ -64,8 +71,8 @@ func (q *SendRequest) Validate() error {
 	if q.Language != "" && !known(q.Language) {
 		bad("/language", "unknown_language", "is de or en")
 	}
-	if len(q.Reference) > maxReference {
-		bad("/reference", "too_long", fmt.Sprintf("has at most %d bytes", maxReference))
+	if !CheckReference(q.Reference) {
+		bad("/reference", "invalid_reference", fmt.Sprintf("has at most %d bytes on one line", maxReference))
 	}
 	switch q.Channel {
 	case Email:
@@ -75,7 +82,7 @@ func (q *SendRequest) Validate() error {
 		}
 		q.recipient = address
 	case Mailbox:
-		if q.To.Subject == "" || len(q.To.Subject) > maxRecipient || q.To.Email != "" {
+		if q.To.Subject == "" || len(q.To.Subject) > maxRecipient || hasControls(q.To.Subject) || q.To.Email != "" {
 			bad("/to/subject", "required", "is the subject of the citizen's token here; a message to the mailbox has nothing else in to")
 		}
 		if len(q.Attachments) > 0 {

@@ -1,10 +1,16 @@
 package notify
 
 import (
+	"bytes"
+	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"basisdienste/contracts/gen/events"
 	"basisdienste/platform/db"
 )
 
@@ -17,4 +23,30 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// validEvent holds a payload against the schema of its type.
+func validEvent(kind, payload string) error {
+	text, ok := events.Schema(kind)
+	if !ok {
+		return fmt.Errorf("no schema")
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource(kind, doc); err != nil {
+		return err
+	}
+	schema, err := c.Compile(kind)
+	if err != nil {
+		return err
+	}
+	v, err := jsonschema.UnmarshalJSON(strings.NewReader(payload))
+	if err != nil {
+		return err
+	}
+	return schema.Validate(v)
 }

@@ -170,7 +170,8 @@ func (r *rig) local(t testing.TB) (out []localMail) {
 	return out
 }
 
-// told lists the types of the events so far, and fails if one holds personal data.
+// told lists the types of the events so far, and fails if one breaks its schema or holds
+// personal data.
 func (r *rig) told(t testing.TB) (out []string) {
 	t.Helper()
 	var rows []outbox.Record
@@ -183,6 +184,9 @@ func (r *rig) told(t testing.TB) (out []string) {
 	}
 	for _, row := range rows {
 		out = append(out, strings.TrimSuffix(strings.TrimPrefix(row.Type, "notify.message."), ".v1"))
+		if err := validEvent(row.Type, row.Payload); err != nil {
+			t.Errorf("event %s breaks its schema: %v\n%s", row.Type, err, row.Payload)
+		}
 		for _, personal := range []string{"Erika", "Musterfrau", "@", "Testnachricht", "citizen-1"} {
 			if strings.Contains(row.Payload, personal) {
 				t.Errorf("event %s holds personal data: %s", row.Type, row.Payload)

@@ -83,14 +83,14 @@ func (t *Template) Compile() error {
 	switch {
 	case strings.TrimSpace(t.Subject) == "":
 		bad("/subject", "must not be empty")
-	case len(t.Subject) > maxSubject, strings.ContainsAny(t.Subject, "\r\n"):
+	case len(t.Subject) > maxSubject, hasControls(t.Subject):
 		bad("/subject", "is one line of at most %d bytes", maxSubject)
 	}
 	switch {
 	case strings.TrimSpace(t.Body) == "":
 		bad("/body", "must not be empty")
-	case len(t.Body) > maxBody:
-		bad("/body", "has at most %d bytes", maxBody)
+	case len(t.Body) > maxBody, clean(t.Body) != strings.ReplaceAll(t.Body, "\r\n", "\n"):
+		bad("/body", "has at most %d bytes, and no characters that cannot be seen", maxBody)
 	}
 	var err error
 	if t.zone, err = time.LoadLocation("Europe/Berlin"); err != nil {

@@ -250,6 +250,7 @@ func TestTemplate_CompileRefuses(t *testing.T) {
 	}{
 		{"no subject", Template{Body: "b"}, "/subject"},
 		{"two lines of subject", Template{Subject: "a\nb", Body: "b"}, "/subject"},
+		{"control character in the body", Template{Subject: "s", Body: "a\x00"}, "/body"},
 		{"no body", Template{Subject: "s", Body: " "}, "/body"},
 		{"not closed", Template{Subject: "s", Body: "((x"}, "/body"},
 		{"condition not closed", Template{Subject: "s", Body: "((x??y"}, "/body"},

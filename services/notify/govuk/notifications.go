@@ -94,8 +94,8 @@ func (a *api) sendEmail(r *http.Request) (int, any, error) {
 			address = checked
 		}
 	}
-	if len(reference) > 1000 {
-		f.wrong.add("reference " + clip(reference) + " is too long")
+	if !notify.CheckReference(reference) {
+		f.wrong.add("reference " + clip(reference) + " is too long, or has several lines")
 	}
 	if u, err := url.Parse(unsubscribe); unsubscribe != "" && (err != nil || u.Scheme != "https" || u.Host == "" || strings.ContainsAny(unsubscribe, " <>\r\n\t")) {
 		f.wrong.add("one_click_unsubscribe_url is not a valid https url")

@@ -112,37 +112,42 @@ func (m *mailer) Send(ctx context.Context, from, to string, source []byte) error
 	case <-ctx.Done():
 		return down("smtp_busy", ctx.Err())
 	}
-	c, err := m.take(ctx)
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() }) // ends a hanging exchange
-	err = c.send(from, to, source)
-	if !stop() && err != nil {
-		return notify.Failure{Kind: notify.Later, Reason: "smtp_timeout", Cause: errors.Join(ctx.Err(), err)}
-	}
-	m.put(c, err)
-	return err
-}
-
-// take returns an open connection that answers, or connects.
-func (m *mailer) take(ctx context.Context) (*conn, error) {
 	for {
-		m.mu.Lock()
-		var c *conn
-		if n := len(m.idle); n > 0 {
-			c, m.idle = m.idle[n-1], m.idle[:n-1]
+		c, kept := m.kept()
+		if !kept {
+			var err error
+			if c, err = m.dial(ctx); err != nil {
+				return err
+			}
 		}
-		m.mu.Unlock()
-		if c == nil {
-			return m.dial(ctx)
+		stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() }) // ends a hanging exchange
+		err := c.send(from, to, source)
+		stopped := stop()
+		if !stopped && err != nil {
+			return notify.Failure{Kind: notify.Later, Reason: "smtp_timeout", Cause: errors.Join(ctx.Err(), err)}
 		}
-		if m.clock().Sub(c.last) > maxIdle || c.UpdateDeadline(m.cfg.Timeout) != nil || c.Noop() != nil {
-			_ = c.wire.Close() // it is of no use any more
+		if kept && errors.Is(err, errGone) && stopped {
+			_ = c.wire.Close() // the server had closed it; nothing of the mail was said yet
 			continue
 		}
-		return c, nil
+		m.put(c, err)
+		return err
 	}
+}
+
+// kept returns an open connection of an earlier mail.
+func (m *mailer) kept() (*conn, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for n := len(m.idle); n > 0; n = len(m.idle) {
+		c := m.idle[n-1]
+		m.idle = m.idle[:n-1]
+		if m.clock().Sub(c.last) <= maxIdle && c.UpdateDeadline(m.cfg.Timeout) == nil {
+			return c, true
+		}
+		_ = c.wire.Close() // too old
+	}
+	return nil, false
 }
 
 func (m *mailer) dial(ctx context.Context) (*conn, error) {
@@ -185,7 +190,11 @@ func (m *mailer) put(c *conn, err error) {
 // send is one mail transaction. Its errors are of type notify.Failure.
 func (c *conn) send(from, to string, source []byte) error {
 	if err := c.Mail("<" + from + ">"); err != nil {
-		return failure("sender_refused", err)
+		f := failure("sender_refused", err)
+		if f.Reason == lost || f.ServerDown {
+			f.Cause = errors.Join(errGone, err)
+		}
+		return f
 	}
 	if err := c.Rcpt("<" + to + ">"); err != nil {
 		return failure("recipient_refused", err)
@@ -203,13 +212,18 @@ func (c *conn) send(from, to string, source []byte) error {
 	return nil
 }
 
+// errGone: the connection ended before the mail began.
+var errGone = errors.New("the connection is gone")
+
+const lost = "smtp_connection_lost"
+
 // failure tells a refusal for good (5yz) from everything that may go better later: 4yz, a
 // connection that broke. The server's words stay in the cause; they may hold the address.
 func failure(refused string, err error) notify.Failure {
 	var reply *textproto.Error
 	switch {
 	case !errors.As(err, &reply):
-		return notify.Failure{Kind: notify.Later, Reason: "smtp_connection_lost", Cause: err}
+		return notify.Failure{Kind: notify.Later, Reason: lost, Cause: err}
 	case reply.Code >= 500 && !aboutUs(reply):
 		return notify.Failure{Kind: notify.Refused, Reason: refused, Cause: err}
 	case reply.Code == 421:

@@ -133,7 +133,7 @@ func (s *server) Close() error   { return s.listener.Close() }
 func (s *server) Addr() net.Addr { return s.listener.Addr() }
 
 // begin serves s and returns a mailer for it.
-func begin(t *testing.T, s *server, kind notify.TLS, change func(*notify.SMTP)) *mailer {
+func begin(t testing.TB, s *server, kind notify.TLS, change func(*notify.SMTP)) *mailer {
 	t.Helper()
 	cert, roots := certificate(t)
 	var err error
@@ -177,7 +177,7 @@ type quiet struct{}
 func (quiet) Printf(string, ...any) {}
 func (quiet) Println(...any)        {}
 
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -393,4 +393,20 @@ func TestSend_ManyAtOnce(t *testing.T) {
 	if len(s.mails) != 40 || len(s.conns) > 2 {
 		t.Errorf("%d mails over %d connections, want 40 over at most 2", len(s.mails), len(s.conns))
 	}
+}
+
+// BenchmarkSend hands mails to a server in the same process, 8 at once over 8 connections.
+func BenchmarkSend(b *testing.B) {
+	s := &server{}
+	m := begin(b, s, notify.NoTLS, func(c *notify.SMTP) { c.Connections = 8 })
+	mail := []byte(source + strings.Repeat("Eine Zeile Text in einer Nachricht von sechs Kilobytes.\r\n", 100))
+	b.SetParallelism(4)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := m.Send(b.Context(), "a@example.de", "b@example.org", mail); err != nil {
+				b.Errorf("Send = %v", err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "mails/s")
 }
