@@ -172,7 +172,7 @@ func (s *server) kill(t testing.TB) {
 	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
-	<-s.exited
+	_ = <-s.exited // killed
 	s.cmd = nil
 }
 
