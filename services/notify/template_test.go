@@ -317,7 +317,7 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// TestFill_ValuesNeverBecomeMarkup: a value alone in a paragraph gives exactly its own text.
+// FuzzEscape: a value alone in a paragraph gives exactly its own text.
 func FuzzEscape(f *testing.F) {
 	for _, s := range []string{"# a", "1. b", "a  \nb", "<b>", "&lt;", "\\", "- x", "[a]: b", "http://x.example", "~~~", "`", "\t\tcode", "===\n"} {
 		f.Add(s)
