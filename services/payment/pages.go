@@ -74,9 +74,9 @@ func (p *pages) start(w http.ResponseWriter, r *http.Request, txID id.ID) {
 	address, err := p.s.Start(r.Context(), txID, r.PostFormValue("offer"), p.site.Lang(r))
 	switch {
 	case err == nil && address == "": // nothing to pay any more
-		http.Redirect(w, r, path(r), http.StatusSeeOther)
+		http.Redirect(w, r, path(r), http.StatusSeeOther) //nolint:gosec // the page that was asked for
 	case err == nil:
-		http.Redirect(w, r, address, http.StatusSeeOther)
+		http.Redirect(w, r, address, http.StatusSeeOther) //nolint:gosec // the provider's page for this attempt
 	default:
 		p.again(w, r, txID, err)
 	}
@@ -105,7 +105,7 @@ func (p *pages) back(w http.ResponseWriter, r *http.Request, txID id.ID) {
 		progress.Processing = true // as far as the payer is concerned
 		p.render(w, r, http.StatusOK, progress, nil, nil)
 	default:
-		http.Redirect(w, r, path(r), http.StatusSeeOther)
+		http.Redirect(w, r, path(r), http.StatusSeeOther) //nolint:gosec // the page that was asked for
 	}
 }
 
