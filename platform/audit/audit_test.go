@@ -320,7 +320,7 @@ func asOwner(t *testing.T, d *db.DB, name, statements string) {
 func tryAsOwner(t *testing.T, d *db.DB, name, statements string) error {
 	t.Helper()
 	text := "-- +goose Up\n{{if .Postgres}}\nSET LOCAL app.tenant = '*';\n{{end}}\n" + statements + "\n-- +goose Down\n"
-	return d.Migrate(t.Context(), db.Set{Name: name, FS: fstest.MapFS{"00001_" + name + ".sql": {Data: []byte(text)}}})
+	return d.Migrate(t.Context(), db.Set{Name: name, FS: fstest.MapFS{"migrations/00001_" + name + ".sql": {Data: []byte(text)}}})
 }
 
 func TestErasing_IsForTheOwner(t *testing.T) {

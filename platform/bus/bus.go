@@ -168,7 +168,10 @@ func (r *Router) Run(ctx context.Context) error {
 	for _, c := range r.consumers {
 		router.AddConsumerHandler(c.name, c.topic, r.cfg.Transport.Subscriber(r.cfg.Service+"-"+c.name), r.receive(c))
 	}
-	return router.Run(ctx)
+	if err := router.Run(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil // also when ctx ended before everything had begun
 }
 
 // quiet keeps Watermill's chatter out of the log: only what needs a look passes.
