@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"basisdienste/platform/web/browsertest"
 )
@@ -81,8 +82,8 @@ func (p *person) evaluate(expression string) string {
 	return got
 }
 
-// press clicks the first link or button of the main part whose text holds what, and waits
-// for the page that follows.
+// press presses the first link or button of the main part whose text holds what, by the Enter
+// key, and waits for the page that follows.
 func (p *person) press(what string) {
 	p.t.Helper()
 	found := p.evaluate(fmt.Sprintf(`(() => {
@@ -95,7 +96,7 @@ func (p *person) press(what string) {
 	if found == "" {
 		p.t.Fatalf("%s: nothing to press says %q\n%.600s", p.evaluate("location.href"), what, p.evaluate(`document.body.innerText`))
 	}
-	if _, err := chromedp.RunResponse(p.tab, chromedp.Click(chromedp.CSS("[data-press]"))); err != nil {
+	if _, err := chromedp.RunResponse(p.tab, chromedp.SendKeys(chromedp.CSS("[data-press]"), kb.Enter)); err != nil {
 		p.t.Fatalf("press %q: %v", what, err)
 	}
 }
@@ -128,8 +129,11 @@ func (p *person) fill(answers map[string]string) {
 		switch kind {
 		case "text":
 			err = chromedp.Do(p.tab, chromedp.SendKeys(field, value))
-		case "choice":
-			err = chromedp.Do(p.tab, chromedp.Click(field))
+		case "choice": // by keyboard
+			err = chromedp.Do(p.tab, chromedp.SendKeys(field, " "))
+			if err == nil && p.evaluate(`String(document.querySelector("[data-fill]").checked)`) != "true" {
+				p.t.Fatalf("%s: the space bar does not choose %s of %s", p.evaluate("location.href"), value, name)
+			}
 		case "file":
 			err = chromedp.Do(p.tab, chromedp.SetUploadFiles(field, []string{value}))
 		case "done":
