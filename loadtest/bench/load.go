@@ -35,6 +35,9 @@ type row struct {
 func (r *report) measure(ctx context.Context, o options, p *process, op operation) (row, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections}, Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
+	if err := p.settle(ctx); err != nil {
+		return row{}, err
+	}
 	if _, _, err := load(ctx, client, op, o.Connections, o.Duration/5, 0); err != nil {
 		return row{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -196,10 +197,12 @@ func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
 func (r *report) importTenants(ctx context.Context, o options, p *process) (*process, error) {
 	began := time.Now()
 	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", p.data+"/demo.json", "tenants", "import", "--each", o.Tenants).CombinedOutput()
-	if err != nil {
+	// Status 1 with lines that name rows: the demo's shared tenants keep their municipalities.
+	var refused *exec.ExitError
+	if err != nil && (!errors.As(err, &refused) || refused.ExitCode() != 1 || !bytes.Contains(out, []byte("shared_tenant"))) {
 		return p, fmt.Errorf("import: %w\n%s", err, out)
 	}
-	r.note("import", "%s of %s", time.Since(began).Round(time.Millisecond), o.Tenants)
+	r.note("import", "%s for %s, %d rows refused", time.Since(began).Round(time.Millisecond), filepath.Base(o.Tenants), bytes.Count(out, []byte("shared_tenant")))
 	if err := p.stop(); err != nil {
 		return p, err
 	}

@@ -162,3 +162,28 @@ func (p *process) rssMB() int64 {
 	}
 	return 0
 }
+
+// settle waits until the process rests: what earlier requests set going, such as events, must
+// not count as the cost of later ones. It waits a minute at most.
+func (p *process) settle(ctx context.Context) error {
+	const look, resting = 500 * time.Millisecond, 20 * time.Millisecond
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	before, err := p.cpu()
+	for range time.Minute / look {
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		now, cerr := p.cpu()
+		if now-before <= resting {
+			return cerr
+		}
+		before, err = now, cerr
+	}
+	return nil
+}
