@@ -32,6 +32,7 @@ type options struct {
 func main() {
 	var o options
 	kong.Parse(&o, kong.Name("bench"), kong.Description("Measure requests per second and server CPU per request of basis, on this machine."))
+	signal.Ignore(syscall.SIGPIPE) // a reader that left must not leave our server behind
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error

@@ -30,6 +30,7 @@ type options struct {
 func main() {
 	var o options
 	kong.Parse(&o, kong.Name("demo"), kong.Description("Drive a citizen's journey: log in, apply, pay, receipt, accepted, video appointment."))
+	signal.Ignore(syscall.SIGPIPE) // a reader that left must not leave our server behind
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := drive(ctx, o); err != nil {
