@@ -26,7 +26,6 @@ import (
 type App struct {
 	Name       string
 	Migrations []db.Set // its own; the platform's tables are added
-	Tables     bool     // false: the service owns no tables and gets no database
 	Front      bool     // its handler serves the process's address; the others are reached through it
 	Open       func(ctx context.Context, h *Host) (Unit, error)
 }
@@ -67,8 +66,6 @@ type Host struct {
 	Limiter  *limit.Limiter
 	Mux      *kit.Mux // resolves {tenant}; holds the service's operator routes already
 
-	// For services with tables; nil for others, as Dir and Verifier of a service without
-	// tables are another service's in the same process.
 	DB       *db.DB
 	Bus      *bus.Router
 	Dir      *tenantdir.Dir

@@ -195,9 +195,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 			BaseURL: p.BaseURL, DataDir: p.settings.DataDir, Demo: p.settings.Demo, Services: p.services, Limiter: p.limiter, Secret: p.secret, serviceKey: p.serviceKey,
 		}
 		hosts[i] = h
-		if app.Tables {
-			wg.Go(func() { h.DB, errs[i] = p.openDatabase(ctx, app) })
-		}
+		wg.Go(func() { h.DB, errs[i] = p.openDatabase(ctx, app) })
 	}
 	wg.Wait()
 	for _, h := range hosts {
@@ -212,29 +210,14 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 	if err != nil {
 		return nil, err
 	}
-	var dir *tenantdir.Dir
-	var verifier *authn.Verifier
-	for i, h := range hosts {
+	for _, h := range hosts {
 		h.Tokens = authn.NewSource(p.services, h.Name, key, p.clock)
-		if apps[i].Tables {
-			h.Dir = tenantdir.New(h.DB, p.clock)
-			h.Verifier = authn.NewVerifier(p.BaseURL, p.services, h.Dir, p.clock)
-			h.Bus = bus.New(bus.Config{Service: h.Name, DB: h.DB, Transport: p.bus, Holder: p.holder(), Log: h.Log})
-			h.Dir.Listen(h.Bus)
-			dir, verifier = h.Dir, h.Verifier
-		}
-	}
-	for i, h := range hosts {
-		if !apps[i].Tables {
-			h.Dir, h.Verifier = dir, verifier
-		}
-		if h.Dir == nil {
-			return nil, fmt.Errorf("%s owns no tables and runs alone; start it with a service that has some", h.Name)
-		}
+		h.Dir = tenantdir.New(h.DB, p.clock)
+		h.Verifier = authn.NewVerifier(p.BaseURL, p.services, h.Dir, p.clock)
+		h.Bus = bus.New(bus.Config{Service: h.Name, DB: h.DB, Transport: p.bus, Holder: p.holder(), Log: h.Log})
+		h.Dir.Listen(h.Bus)
 		h.Mux = kit.NewMux(h.Log, h.Dir.Path(nil))
-		if h.Bus != nil {
-			h.Bus.Routes(h.Mux, h.Verifier.Operator())
-		}
+		h.Bus.Routes(h.Mux, h.Verifier.Operator())
 	}
 	return hosts, nil
 }
@@ -274,17 +257,15 @@ func (p *Process) startParts() {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	for _, o := range p.opened {
-		if o.host.Bus != nil {
-			p.parts.Go(func() {
-				if err := o.host.Bus.Run(ctx); err != nil && ctx.Err() == nil {
-					p.fail(fmt.Errorf("events of %s: %w", o.app.Name, err))
-				}
-			})
-			d := o.host.DB
-			o.unit.Jobs = append(o.unit.Jobs,
-				Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return outbox.Purge(ctx, d, keepEvents, keepHandled) }},
-				Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return idem.Purge(ctx, d) }})
-		}
+		p.parts.Go(func() {
+			if err := o.host.Bus.Run(ctx); err != nil && ctx.Err() == nil {
+				p.fail(fmt.Errorf("events of %s: %w", o.app.Name, err))
+			}
+		})
+		d := o.host.DB
+		o.unit.Jobs = append(o.unit.Jobs,
+			Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return outbox.Purge(ctx, d, keepEvents, keepHandled) }},
+			Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return idem.Purge(ctx, d) }})
 		for _, j := range o.unit.Jobs {
 			p.parts.Go(func() { repeat(ctx, j, o.host.Log) })
 		}

@@ -84,7 +84,7 @@ func (n *notes) hear(ctx context.Context, tx *db.Tx, _ bus.Meta, e noteTaken) er
 
 func app() run.App {
 	return run.App{
-		Name: "payment", Tables: true,
+		Name: "payment",
 		Migrations: []db.Set{{Name: "notes", FS: fstest.MapFS{"migrations/00001_notes.sql": {Data: []byte(`-- +goose Up
 CREATE TABLE notes (tenant_id TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (tenant_id, id));
 {{isolate "notes"}}

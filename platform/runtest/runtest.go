@@ -136,7 +136,7 @@ func (e *Env) Put(entry tenantdir.Entry) tenantdir.Entry {
 	ctx := tenant.With(e.t.Context(), entry.Tenant)
 	for _, app := range e.apps {
 		h := e.Process.Host(app.Name)
-		if h == nil || h.DB == nil {
+		if h == nil {
 			continue
 		}
 		if err := h.DB.Tx(ctx, func(tx *db.Tx) error { return h.Dir.Apply(ctx, tx, entry) }); err != nil {
@@ -155,7 +155,7 @@ func (e *Env) Grant(clientID string, tenants ...tenantdir.Entry) {
 	}
 	sys := db.System(e.t.Context())
 	for _, app := range e.apps {
-		if h := e.Process.Host(app.Name); h != nil && h.DB != nil {
+		if h := e.Process.Host(app.Name); h != nil {
 			err := h.DB.Tx(sys, func(tx *db.Tx) error {
 				return h.Dir.ApplyGrants(sys, tx, clientID, true, false, ids, time.Now().UnixNano())
 			})

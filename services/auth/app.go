@@ -17,7 +17,7 @@ func Migrations() db.Set { return db.Set{Name: "auth", FS: migrations} }
 // New returns the service with the identity providers that citizens log in by.
 func New(providers ...OpenProvider) run.App {
 	return run.App{
-		Name: "auth", Tables: true, Migrations: []db.Set{Migrations()},
+		Name: "auth", Migrations: []db.Set{Migrations()},
 		Open: func(ctx context.Context, h *run.Host) (run.Unit, error) { return open(ctx, h, providers) },
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // forms is a service with pages for citizens, as far as logging in goes.
 func forms() run.App {
-	return run.App{Name: "forms", Tables: true, Open: func(_ context.Context, h *run.Host) (run.Unit, error) {
+	return run.App{Name: "forms", Open: func(_ context.Context, h *run.Host) (run.Unit, error) {
 		site, err := web.New(web.Config{Key: []byte(strings.Repeat("k", 32)), Clock: h.Clock, Log: h.Log})
 		if err != nil {
 			return run.Unit{}, err

@@ -23,7 +23,7 @@ type OpenConference func(ctx context.Context, h *run.Host, cfg ConferenceConfig)
 
 // New returns the service: booking.New(jitsi.Open).
 func New(conference OpenConference) run.App {
-	return run.App{Name: "booking", Migrations: []db.Set{Migrations()}, Tables: true, Open: func(ctx context.Context, h *run.Host) (run.Unit, error) {
+	return run.App{Name: "booking", Migrations: []db.Set{Migrations()}, Open: func(ctx context.Context, h *run.Host) (run.Unit, error) {
 		return open(ctx, h, conference)
 	}}
 }

@@ -28,7 +28,7 @@ type console struct {
 
 // New returns the console as an app.
 func New() run.App {
-	return run.App{Name: "console", Tables: true, Open: open}
+	return run.App{Name: "console", Open: open}
 }
 
 func open(_ context.Context, h *run.Host) (run.Unit, error) {

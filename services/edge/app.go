@@ -19,7 +19,7 @@ type Config struct {
 
 // New returns the edge as an app; it serves the process's address.
 func New() run.App {
-	return run.App{Name: "edge", Front: true, Tables: true, Open: func(_ context.Context, h *run.Host) (run.Unit, error) {
+	return run.App{Name: "edge", Front: true, Open: func(_ context.Context, h *run.Host) (run.Unit, error) {
 		cfg := Config{RequestsPerMinute: 120_000, Burst: 20_000}
 		if err := h.Config.Decode(&cfg); err != nil {
 			return run.Unit{}, err

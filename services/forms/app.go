@@ -39,7 +39,7 @@ func New() run.App {
 // newApp returns the service with another login.
 func newApp(logins func(*run.Host, *web.Site) (Login, error)) run.App {
 	return run.App{
-		Name: "forms", Migrations: []db.Set{Migrations()}, Tables: true,
+		Name: "forms", Migrations: []db.Set{Migrations()},
 		Open: func(ctx context.Context, h *run.Host) (run.Unit, error) { return openUnit(ctx, h, logins) },
 	}
 }

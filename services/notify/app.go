@@ -26,7 +26,7 @@ type Face func(s *Service, h *run.Host) error
 // New returns the service.
 func New(open OpenMailer, faces ...Face) run.App {
 	return run.App{
-		Name: "notify", Migrations: []db.Set{Migrations()}, Tables: true,
+		Name: "notify", Migrations: []db.Set{Migrations()},
 		Open: func(ctx context.Context, h *run.Host) (run.Unit, error) { return start(ctx, h, open, faces) },
 	}
 }

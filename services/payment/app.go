@@ -40,7 +40,7 @@ func New(parts ...Part) run.App {
 	for _, p := range parts {
 		sets = append(sets, p.Migrations...)
 	}
-	return run.App{Name: "payment", Migrations: sets, Tables: true, Open: func(ctx context.Context, h *run.Host) (run.Unit, error) {
+	return run.App{Name: "payment", Migrations: sets, Open: func(ctx context.Context, h *run.Host) (run.Unit, error) {
 		return open(ctx, h, parts)
 	}}
 }

@@ -20,7 +20,7 @@ func Migrations() db.Set { return db.Set{Name: "tenants", FS: migrations} }
 
 // New returns the service.
 func New() run.App {
-	return run.App{Name: "tenants", Migrations: []db.Set{Migrations()}, Tables: true, Open: open}
+	return run.App{Name: "tenants", Migrations: []db.Set{Migrations()}, Open: open}
 }
 
 func open(_ context.Context, h *run.Host) (run.Unit, error) {

@@ -111,7 +111,7 @@ func checkLimits(doc json.RawMessage, overrides bool) (json.RawMessage, error) {
 			continue
 		}
 		if !isLimit(limits[op]) {
-			wrong = append(wrong, fault.Field{Name: "/" + op, Code: "invalid_limit", Detail: `a limit is {"rate": requests per minute, "burst": requests at once}, both from 0 to 1000000`})
+			wrong = append(wrong, fault.Field{Name: "/" + op, Code: "invalid_limit", Detail: `a limit is {"rate": requests per minute, "burst": requests at once}, both from 1 to 1000000`})
 		}
 	}
 	if wrong != nil {
@@ -127,7 +127,7 @@ func isLimit(doc json.RawMessage) bool {
 	}
 	const most = 1_000_000
 	return kit.Strict(doc, &l) == nil && l.Rate != nil && l.Burst != nil &&
-		*l.Rate >= 0 && *l.Burst >= 0 && *l.Rate <= most && *l.Burst <= most
+		*l.Rate >= 1 && *l.Burst >= 1 && *l.Rate <= most && *l.Burst <= most
 }
 
 // changedMembers are the members of two objects that differ, sorted.

@@ -146,6 +146,7 @@ func TestBadRequests(t *testing.T) {
 		{"settings too large", "PUT", erfurt + "/settings/payment", `{"a":"` + strings.Repeat("x", 65<<10) + `"}`, 413, "settings_too_large", ""},
 		{"settings of no service", "PUT", erfurt + "/settings/Payment", `{}`, 400, "invalid_service", ""},
 		{"bad limit", "PUT", erfurt + "/limits", `{"payment.create":{"rate":1}}`, 400, "invalid_limits", "/payment.create"},
+		{"limit of nothing", "PUT", erfurt + "/limits", `{"payment.create":{"rate":0,"burst":1}}`, 400, "invalid_limits", "/payment.create"},
 		{"bad default limit", "PUT", base + "/limits", `{"payment.create":null}`, 400, "invalid_limits", "/payment.create"},
 		{"bad month", "GET", erfurt + "/usage?month=2026-13", "", 400, "invalid_month", ""},
 		{"bad status", "GET", base + "/tenants?status=gone", "", 400, "invalid_status", ""},
