@@ -1,12 +1,11 @@
 package web
 
 import (
-	"context"
 	"net/http/httptest"
 	"os"
 	"testing"
 
-	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"basisdienste/platform/web/browsertest"
 )
@@ -38,9 +37,7 @@ func TestBrowser_gallery(t *testing.T) {
 			t.Parallel()
 			tab := browsertest.Open(t, tt.options)
 			browsertest.Visit(t, tab, server.URL+tt.path)
-			browsertest.Axe(t, tab)
-			browsertest.Fits(t, tab)
-			browsertest.Screenshot(t, tab, tt.name)
+			browsertest.Look(t, tab, tt.name)
 		})
 	}
 }
@@ -60,38 +57,23 @@ func TestBrowser_errors(t *testing.T) {
 			t.Parallel()
 			tab := browsertest.Open(t, options)
 			browsertest.Visit(t, tab, server.URL+"/t/erfurt/gallery")
-			if _, err := chromedp.RunResponse(tab, chromedp.Click(chromedp.CSS("main button.kern-btn--primary"))); err != nil {
-				t.Fatalf("click on Weiter: %v", err)
-			}
-			browsertest.Axe(t, tab)
-			browsertest.Fits(t, tab)
-			browsertest.Screenshot(t, tab, name)
+			browsertest.Follow(t, tab, "main button.kern-btn--primary")
+			browsertest.Look(t, tab, name)
 
-			if got, want := evaluate(t, tab, "document.activeElement.id"), "errors"; got != want {
+			if got, want := browsertest.Evaluate(t, tab, "document.activeElement.id"), "errors"; got != want {
 				t.Errorf("focus after the post: got %q, want %q", got, want)
 			}
-			if got, want := evaluate(t, tab, "document.title"), "Fehler: Anwohnerparkausweis beantragen – Landeshauptstadt Erfurt"; got != want {
+			if got, want := browsertest.Evaluate(t, tab, "document.title"), "Fehler: Anwohnerparkausweis beantragen – Landeshauptstadt Erfurt"; got != want {
 				t.Errorf("title after the post: got %q, want %q", got, want)
 			}
-			broken := evaluate(t, tab, `[...document.querySelectorAll("#errors a")].filter(a => !document.querySelector(a.hash)).map(a => a.hash).join(" ")`)
+			broken := browsertest.Evaluate(t, tab, `[...document.querySelectorAll("#errors a")].filter(a => !document.querySelector(a.hash)).map(a => a.hash).join(" ")`)
 			if broken != "" {
 				t.Errorf("links of the error summary: %q lead nowhere", broken)
 			}
-			if err := chromedp.Do(tab, chromedp.Click(chromedp.CSS("#errors a"))); err != nil {
-				t.Fatalf("click on the first error: %v", err)
-			}
-			if got, want := evaluate(t, tab, "location.hash"), "#f-given-name"; got != want {
+			browsertest.Type(t, tab, "#errors a", kb.Enter)
+			if got, want := browsertest.Evaluate(t, tab, "location.hash"), "#f-given-name"; got != want {
 				t.Errorf("click on the first error: got %q, want %q", got, want)
 			}
 		})
 	}
-}
-
-func evaluate(t *testing.T, tab context.Context, expression string) string {
-	t.Helper()
-	got, err := chromedp.Run(tab, chromedp.Evaluate[string](expression))
-	if err != nil {
-		t.Fatalf("evaluate %s: %v", expression, err)
-	}
-	return got
 }

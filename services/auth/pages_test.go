@@ -48,55 +48,38 @@ func TestBrowser_Login(t *testing.T) {
 				if err != nil || !strings.Contains(at, path) {
 					t.Fatalf("%s: the browser is at %s, %v; want %s", page, at, err, path)
 				}
-				browsertest.Axe(t, tab)
-				browsertest.Fits(t, tab)
-				browsertest.Screenshot(t, tab, "auth-"+page+"-"+name)
-			}
-			choose := func(selector string) {
-				t.Helper()
-				if err := chromedp.Do(tab, chromedp.Click(chromedp.CSS(selector))); err != nil {
-					t.Fatalf("click %s: %v", selector, err)
-				}
-			}
-			follow := func(selector string) {
-				t.Helper()
-				if _, err := chromedp.RunResponse(tab, chromedp.Click(chromedp.CSS(selector))); err != nil {
-					t.Fatalf("follow %s: %v", selector, err)
-				}
+				browsertest.Look(t, tab, "auth-"+page+"-"+name)
 			}
 			const primary = "main .kern-btn--primary"
 			browsertest.Visit(t, tab, citizens.start())
 			check("sandbox", "/idp/sandbox/")
-			choose("input[value=own]")
-			follow(primary)
+			browsertest.Press(t, tab, "input[value=own]")
+			browsertest.Follow(t, tab, primary)
 			check("sandbox-errors", "/idp/sandbox/")
-			choose("input[value=erika]")
-			follow(primary)
+			browsertest.Press(t, tab, "input[value=erika]")
+			browsertest.Follow(t, tab, primary)
 			check("logged-in", "/logged-out?code=")
 
 			browsertest.Visit(t, tab, citizens.start(acr("STORK-QAA-Level-3")))
 			check("step-up", "/login?")
-			follow(primary)
-			choose("input[name=level][value='1']")
-			follow(primary)
+			browsertest.Follow(t, tab, primary)
+			browsertest.Press(t, tab, "input[name=level][value='1']")
+			browsertest.Follow(t, tab, primary)
 			check("too-low", "/idp/sandbox/")
 
 			browsertest.Visit(t, tab, staff.start())
 			check("staff", "/login?")
-			if err := chromedp.Do(tab, chromedp.SendKeys(chromedp.CSS("input[name=username]"), "clerk"), chromedp.SendKeys(chromedp.CSS("input[name=password]"), "wrong")); err != nil {
-				t.Fatal(err)
-			}
-			follow(primary)
+			browsertest.Type(t, tab, "input[name=username]", "clerk")
+			browsertest.Type(t, tab, "input[name=password]", "wrong")
+			browsertest.Follow(t, tab, primary)
 			check("staff-wrong", "/login")
-			if err := chromedp.Do(tab, chromedp.SendKeys(chromedp.CSS("input[name=password]"), password)); err != nil {
-				t.Fatal(err)
-			}
-			follow(primary)
+			browsertest.Type(t, tab, "input[name=password]", password)
+			browsertest.Follow(t, tab, primary)
 			check("staff-in", "/logged-out?code=")
 
 			browsertest.Visit(t, tab, w.URL+"/t/erfurt/auth/end_session?client_id=app")
 			check("logout", "/logout?")
-			follow(primary)
+			browsertest.Follow(t, tab, primary)
 			check("logged-out", "/logged-out")
 		})
 	}

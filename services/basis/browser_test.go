@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 
 	"basisdienste/platform/web/browsertest"
 )
@@ -63,9 +62,7 @@ func (p *person) see(name, heading string) {
 	if got := p.evaluate(`(document.querySelector("main h1") || document.body).innerText`); !strings.Contains(got, heading) {
 		p.t.Fatalf("%s at %s: got heading %q, want %q\n%.600s", name, p.evaluate("location.href"), got, heading, p.evaluate(`document.body.innerText`))
 	}
-	browsertest.Axe(p.t, p.tab)
-	browsertest.Fits(p.t, p.tab)
-	browsertest.Screenshot(p.t, p.tab, name+"-"+p.variant)
+	browsertest.Look(p.t, p.tab, name+"-"+p.variant)
 }
 
 func (p *person) open(path string) {
@@ -75,11 +72,7 @@ func (p *person) open(path string) {
 
 func (p *person) evaluate(expression string) string {
 	p.t.Helper()
-	got, err := chromedp.Run(p.tab, chromedp.Evaluate[string](expression))
-	if err != nil {
-		p.t.Fatalf("evaluate %s: %v", expression, err)
-	}
-	return got
+	return browsertest.Evaluate(p.t, p.tab, expression)
 }
 
 // press presses the first link or button of the main part whose text holds what, by the Enter
@@ -96,9 +89,7 @@ func (p *person) press(what string) {
 	if found == "" {
 		p.t.Fatalf("%s: nothing to press says %q\n%.600s", p.evaluate("location.href"), what, p.evaluate(`document.body.innerText`))
 	}
-	if _, err := chromedp.RunResponse(p.tab, chromedp.SendKeys(chromedp.CSS("[data-press]"), kb.Enter)); err != nil {
-		p.t.Fatalf("press %q: %v", what, err)
-	}
+	browsertest.Follow(p.t, p.tab, "[data-press]")
 }
 
 func quoted(s string) string {

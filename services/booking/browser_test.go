@@ -31,35 +31,10 @@ func withStatic(t *testing.T, e *env) {
 	e.Process.Host("booking").Mux.Handle("GET /static/", web.Static())
 }
 
-// look checks the page that the tab shows.
-func look(t *testing.T, tab context.Context, name string) {
-	t.Helper()
-	browsertest.Axe(t, tab)
-	browsertest.Fits(t, tab)
-	browsertest.Screenshot(t, tab, name)
-}
-
-func evaluate(t *testing.T, tab context.Context, expression string) string {
-	t.Helper()
-	got, err := chromedp.Run(tab, chromedp.Evaluate[string](expression))
-	if err != nil {
-		t.Fatalf("evaluate %s: %v", expression, err)
-	}
-	return got
-}
-
 func heading(t *testing.T, tab context.Context, want string) {
 	t.Helper()
-	if got := evaluate(t, tab, `document.querySelector("h1").textContent.trim()`); got != want {
-		t.Fatalf("heading: got %q, want %q; the page says\n%s", got, want, evaluate(t, tab, `document.querySelector("main").innerText`))
-	}
-}
-
-// next clicks and waits until another page is there.
-func next(t *testing.T, tab context.Context, selector string) {
-	t.Helper()
-	if _, err := chromedp.RunResponse(tab, chromedp.Click(chromedp.CSS(selector))); err != nil {
-		t.Fatalf("click %s: %v", selector, err)
+	if got := browsertest.Evaluate(t, tab, `document.querySelector("h1").textContent.trim()`); got != want {
+		t.Fatalf("heading: got %q, want %q; the page says\n%s", got, want, browsertest.Evaluate(t, tab, `document.querySelector("main").innerText`))
 	}
 }
 
@@ -67,13 +42,6 @@ func fill(t *testing.T, tab context.Context, name, value string) {
 	t.Helper()
 	if err := chromedp.Do(tab, chromedp.SetValue(chromedp.CSS("input[name="+name+"]"), value)); err != nil {
 		t.Fatalf("fill in %s: %v", name, err)
-	}
-}
-
-func tick(t *testing.T, tab context.Context, selector string) {
-	t.Helper()
-	if err := chromedp.Do(tab, chromedp.Click(chromedp.CSS(selector))); err != nil {
-		t.Fatalf("tick %s: %v", selector, err)
 	}
 }
 
@@ -112,51 +80,51 @@ func TestBrowser_book(t *testing.T) {
 			tab := browsertest.Open(t, c.options)
 			browsertest.Visit(t, tab, e.URL+"/t/erfurt/booking/?reference=ERF-2026-0001")
 			heading(t, tab, c.start)
-			look(t, tab, "booking-start-"+c.name)
-			next(t, tab, `main h2 a[href*="bewohnerparken"]`)
+			browsertest.Look(t, tab, "booking-start-"+c.name)
+			browsertest.Follow(t, tab, `main h2 a[href*="bewohnerparken"]`)
 			heading(t, tab, c.times)
-			look(t, tab, "booking-times-"+c.name)
-			next(t, tab, `main a[href*="2026-11-23T08%3A00"]`)
+			browsertest.Look(t, tab, "booking-times-"+c.name)
+			browsertest.Follow(t, tab, `main a[href*="2026-11-23T08%3A00"]`)
 			heading(t, tab, c.details)
 			fill(t, tab, "email", "kim@example")
-			next(t, tab, "main form button")
-			look(t, tab, "booking-details-"+c.name) // with its error summary
+			browsertest.Follow(t, tab, "main form button")
+			browsertest.Look(t, tab, "booking-details-"+c.name) // with its error summary
 			heading(t, tab, c.details)
 			fill(t, tab, "name", "Kim Beispiel")
 			fill(t, tab, "email", "kim@example.org")
-			tick(t, tab, "input[name=consent]")
-			next(t, tab, "main form button")
+			browsertest.Press(t, tab, "input[name=consent]")
+			browsertest.Follow(t, tab, "main form button")
 			heading(t, tab, c.check)
-			look(t, tab, "booking-check-"+c.name)
-			next(t, tab, `form[action$="/confirm"] button`)
+			browsertest.Look(t, tab, "booking-check-"+c.name)
+			browsertest.Follow(t, tab, `form[action$="/confirm"] button`)
 			heading(t, tab, c.confirmed)
-			look(t, tab, "booking-confirmed-"+c.name)
-			if got := evaluate(t, tab, `document.querySelector('a[href^="https://meet.example.org/"]').pathname`); !strings.HasPrefix(got, "/termin-") {
+			browsertest.Look(t, tab, "booking-confirmed-"+c.name)
+			if got := browsertest.Evaluate(t, tab, `document.querySelector('a[href^="https://meet.example.org/"]').pathname`); !strings.HasPrefix(got, "/termin-") {
 				t.Errorf("conference link: got %q, want a room", got)
 			}
-			if got := evaluate(t, tab, `document.querySelector("main").innerText`); !strings.Contains(got, "ERF-2026-0001") {
+			if got := browsertest.Evaluate(t, tab, `document.querySelector("main").innerText`); !strings.Contains(got, "ERF-2026-0001") {
 				t.Errorf("the confirmed page lacks the reference of the application:\n%s", got)
 			}
 
-			next(t, tab, `main a[href$="/move"]`)
+			browsertest.Follow(t, tab, `main a[href$="/move"]`)
 			heading(t, tab, c.move)
-			look(t, tab, "booking-move-"+c.name)
-			next(t, tab, `main a[href*="2026-11-24T07%3A00"]`)
+			browsertest.Look(t, tab, "booking-move-"+c.name)
+			browsertest.Follow(t, tab, `main a[href*="2026-11-24T07%3A00"]`)
 			heading(t, tab, c.moveCheck)
-			look(t, tab, "booking-move-check-"+c.name)
-			next(t, tab, "main form button")
+			browsertest.Look(t, tab, "booking-move-check-"+c.name)
+			browsertest.Follow(t, tab, "main form button")
 			heading(t, tab, c.confirmed)
-			look(t, tab, "booking-moved-"+c.name)
-			if got := evaluate(t, tab, `document.querySelector("main").innerText`); !strings.Contains(got, c.when) {
+			browsertest.Look(t, tab, "booking-moved-"+c.name)
+			if got := browsertest.Evaluate(t, tab, `document.querySelector("main").innerText`); !strings.Contains(got, c.when) {
 				t.Errorf("after the move the page lacks %q:\n%s", c.when, got)
 			}
 
-			next(t, tab, `main a[href$="/cancel"]`)
+			browsertest.Follow(t, tab, `main a[href$="/cancel"]`)
 			heading(t, tab, c.cancel)
-			look(t, tab, "booking-cancel-"+c.name)
-			next(t, tab, "main form button")
+			browsertest.Look(t, tab, "booking-cancel-"+c.name)
+			browsertest.Follow(t, tab, "main form button")
 			heading(t, tab, c.canceled)
-			look(t, tab, "booking-canceled-"+c.name)
+			browsertest.Look(t, tab, "booking-canceled-"+c.name)
 		})
 	}
 }
@@ -172,15 +140,15 @@ func TestBrowser_taken(t *testing.T) {
 	e.hold(nine, "faster@example.org")
 	fill(t, tab, "name", "Kim Beispiel")
 	fill(t, tab, "email", "kim@example.org")
-	tick(t, tab, "input[name=consent]")
-	next(t, tab, "main form button")
+	browsertest.Press(t, tab, "input[name=consent]")
+	browsertest.Follow(t, tab, "main form button")
 	heading(t, tab, "Ihre Angaben")
-	look(t, tab, "booking-taken")
-	if got := evaluate(t, tab, `document.querySelector("input[name=name]").value`); got != "Kim Beispiel" {
+	browsertest.Look(t, tab, "booking-taken")
+	if got := browsertest.Evaluate(t, tab, `document.querySelector("input[name=name]").value`); got != "Kim Beispiel" {
 		t.Errorf("name after the time was taken: got %q, want what was typed", got)
 	}
-	tick(t, tab, `input[name=starts_at][value="2026-11-23T08:30:00Z"]`)
-	next(t, tab, "main form button")
+	browsertest.Press(t, tab, `input[name=starts_at][value="2026-11-23T08:30:00Z"]`)
+	browsertest.Follow(t, tab, "main form button")
 	heading(t, tab, "Termin prüfen und buchen")
 }
 
@@ -195,31 +163,31 @@ func TestBrowser_edges(t *testing.T) {
 	// A week without free times leads to the next one that has some; without a week named it
 	// is shown at once.
 	browsertest.Visit(t, tab, e.URL+"/t/erfurt/booking/services/bewohnerparken-video?from=2026-11-22")
-	look(t, tab, "booking-none")
-	if got := evaluate(t, tab, `document.querySelector(".site-empty").innerText`); !strings.Contains(got, "Keine freien Zeiten") {
+	browsertest.Look(t, tab, "booking-none")
+	if got := browsertest.Evaluate(t, tab, `document.querySelector(".site-empty").innerText`); !strings.Contains(got, "Keine freien Zeiten") {
 		t.Errorf("a week without times says %q", got)
 	}
-	next(t, tab, "main a.kern-btn--primary")
-	if got := evaluate(t, tab, `document.querySelector("h3").textContent`); got != "Montag, 30. November 2026" {
+	browsertest.Follow(t, tab, "main a.kern-btn--primary")
+	if got := browsertest.Evaluate(t, tab, `document.querySelector("h3").textContent`); got != "Montag, 30. November 2026" {
 		t.Errorf("the next free day: got %q", got)
 	}
 	browsertest.Visit(t, tab, e.URL+"/t/erfurt/booking/services/bewohnerparken-video")
-	if got := evaluate(t, tab, `document.querySelector("h3").textContent`); got != "Montag, 30. November 2026" {
+	if got := browsertest.Evaluate(t, tab, `document.querySelector("h3").textContent`); got != "Montag, 30. November 2026" {
 		t.Errorf("first day shown: got %q, want the first free one", got)
 	}
 	a := e.hold("2026-11-30T08:00:00Z", "kim@example.org")
 	e.clock.pass(16 * time.Minute)
 	browsertest.Visit(t, tab, a.ManageURL)
 	heading(t, tab, "Die Reservierung ist abgelaufen")
-	look(t, tab, "booking-expired")
+	browsertest.Look(t, tab, "booking-expired")
 	browsertest.Visit(t, tab, a.ManageURL+"x")
 	heading(t, tab, "Diesen Termin gibt es nicht")
-	look(t, tab, "booking-unknown")
+	browsertest.Look(t, tab, "booking-unknown")
 	b := e.confirmed("2026-11-30T08:00:00Z", "kim@example.org")
 	e.clock.pass(20 * 24 * time.Hour)
 	browsertest.Visit(t, tab, b.ManageURL)
 	heading(t, tab, "Dieser Termin ist vorbei")
-	look(t, tab, "booking-over")
+	browsertest.Look(t, tab, "booking-over")
 }
 
 // page asks as a browser does.

@@ -1,11 +1,8 @@
 package forms
 
 import (
-	"context"
 	"strings"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 
 	"basisdienste/platform/runtest"
 	"basisdienste/platform/web/browsertest"
@@ -52,18 +49,16 @@ func TestBrowser_pages(t *testing.T) {
 				t.Run(tt.name, func(t *testing.T) {
 					browsertest.Visit(t, tab, n.URL+tt.path)
 					if tt.errors != "" {
-						click(t, tab, tt.errors)
+						browsertest.Follow(t, tab, tt.errors)
 						// The browser moves the focus when it first draws the page.
 						runtest.Eventually(t, "the error summary has the focus", func() bool {
-							return evaluate(t, tab, "document.activeElement.id") == "errors"
+							return browsertest.Evaluate(t, tab, "document.activeElement.id") == "errors"
 						})
-						if got := evaluate(t, tab, `[...document.querySelectorAll("#errors a")].filter(a => !document.querySelector(a.hash)).map(a => a.hash).join(" ")`); got != "" {
+						if got := browsertest.Evaluate(t, tab, `[...document.querySelectorAll("#errors a")].filter(a => !document.querySelector(a.hash)).map(a => a.hash).join(" ")`); got != "" {
 							t.Errorf("error summary: %s lead nowhere", got)
 						}
 					}
-					browsertest.Axe(t, tab)
-					browsertest.Fits(t, tab)
-					browsertest.Screenshot(t, tab, "forms-"+tt.name+"-"+variant)
+					browsertest.Look(t, tab, "forms-"+tt.name+"-"+variant)
 				})
 			}
 		})
@@ -80,44 +75,22 @@ func TestBrowser_dog(t *testing.T) {
 			tab := browsertest.Open(t, options)
 			browsertest.Visit(t, tab, n.URL+"/t/erfurt/forms/callback?who=kim.1")
 			browsertest.Visit(t, tab, n.URL+"/t/erfurt/forms/hundesteuer")
-			click(t, tab, "main a.kern-btn--primary")
-			click(t, tab, "main button.kern-btn--primary")
+			browsertest.Follow(t, tab, "main a.kern-btn--primary")
+			browsertest.Follow(t, tab, "main button.kern-btn--primary")
 			for id, text := range map[string]string{
 				"f-name": "Bello", "f-breed": "Mischling", "f-chip": "276098106123456", "f-birth": "1", "f-birth-month": "3", "f-birth-year": "2024",
 				"f-since": "1", "f-since-month": "5", "f-since-year": "2024",
 			} {
-				if err := chromedp.Do(tab, chromedp.SendKeys(chromedp.ID(id), text)); err != nil {
-					t.Fatalf("type into %s: %v", id, err)
-				}
+				browsertest.Type(t, tab, "#"+id, text)
 			}
-			if err := chromedp.Do(tab, chromedp.Click(chromedp.ID("f-dangerous"))); err != nil {
-				t.Fatalf("choose: %v", err)
-			}
-			click(t, tab, "main p > button.kern-btn--primary")
-			click(t, tab, "main p > a.kern-btn--primary")
-			if err := chromedp.Do(tab, chromedp.Click(chromedp.ID("f-declaration"))); err != nil {
-				t.Fatalf("declare: %v", err)
-			}
-			click(t, tab, "main form button.kern-btn--primary")
-			if got := evaluate(t, tab, "document.querySelector('main').innerText"); !strings.Contains(got, "Ihr Antrag ist eingegangen") || !strings.Contains(got, "HST-26-") {
+			browsertest.Press(t, tab, "#f-dangerous")
+			browsertest.Follow(t, tab, "main p > button.kern-btn--primary")
+			browsertest.Follow(t, tab, "main p > a.kern-btn--primary")
+			browsertest.Press(t, tab, "#f-declaration")
+			browsertest.Follow(t, tab, "main form button.kern-btn--primary")
+			if got := browsertest.Evaluate(t, tab, "document.querySelector('main').innerText"); !strings.Contains(got, "Ihr Antrag ist eingegangen") || !strings.Contains(got, "HST-26-") {
 				t.Errorf("after submitting: got %s, want the confirmation", got)
 			}
 		})
 	}
-}
-
-func click(t *testing.T, tab context.Context, css string) {
-	t.Helper()
-	if _, err := chromedp.RunResponse(tab, chromedp.Click(chromedp.CSS(css))); err != nil {
-		t.Fatalf("click on %s: %v", css, err)
-	}
-}
-
-func evaluate(t *testing.T, tab context.Context, expression string) string {
-	t.Helper()
-	got, err := chromedp.Run(tab, chromedp.Evaluate[string](expression))
-	if err != nil {
-		t.Fatalf("evaluate %s: %v", expression, err)
-	}
-	return got
 }

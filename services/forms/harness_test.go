@@ -71,6 +71,7 @@ func (fakeLogin) Current(r *http.Request) (login.Session, bool) {
 func (fakeLogin) Routes(m *kit.Mux, base string) {
 	m.Handle("GET "+base+"/callback", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "who", Value: r.URL.Query().Get("who"), Path: "/"})
+		http.Redirect(w, r, "/t/erfurt/forms/", http.StatusSeeOther)
 	}))
 	m.Handle("GET /static/", web.Static())
 }

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"basisdienste/platform/web/browsertest"
 	"basisdienste/platform/web/webtest"
 	"basisdienste/services/payment"
@@ -27,43 +25,10 @@ func TestTexts(t *testing.T) {
 	webtest.Texts(t, ".", all)
 }
 
-// look checks the page that the tab shows.
-func look(t *testing.T, tab context.Context, name string) {
-	t.Helper()
-	browsertest.Axe(t, tab)
-	browsertest.Fits(t, tab)
-	browsertest.Screenshot(t, tab, name)
-}
-
-func evaluate(t *testing.T, tab context.Context, expression string) string {
-	t.Helper()
-	got, err := chromedp.Run(tab, chromedp.Evaluate[string](expression))
-	if err != nil {
-		t.Fatalf("evaluate %s: %v", expression, err)
-	}
-	return got
-}
-
 func heading(t *testing.T, tab context.Context, want string) {
 	t.Helper()
-	if got := evaluate(t, tab, `document.querySelector("h1").textContent.trim()`); got != want {
+	if got := browsertest.Evaluate(t, tab, `document.querySelector("h1").textContent.trim()`); got != want {
 		t.Fatalf("heading = %q, want %q", got, want)
-	}
-}
-
-// next clicks and waits until another page is there.
-func next(t *testing.T, tab context.Context, selector string) {
-	t.Helper()
-	if _, err := chromedp.RunResponse(tab, chromedp.Click(chromedp.CSS(selector))); err != nil {
-		t.Fatalf("click %s: %v", selector, err)
-	}
-}
-
-// choose picks a payment method.
-func choose(t *testing.T, tab context.Context, offer string) {
-	t.Helper()
-	if err := chromedp.Do(tab, chromedp.Click(chromedp.CSS("input[value="+offer+"]"))); err != nil {
-		t.Fatalf("choose %s: %v", offer, err)
 	}
 }
 
@@ -90,37 +55,37 @@ func TestBrowser_pay(t *testing.T) {
 			tab := browsertest.Open(t, c.options)
 			browsertest.Visit(t, tab, made.pay)
 			heading(t, tab, c.pay)
-			look(t, tab, "pay-"+c.name)
+			browsertest.Look(t, tab, "pay-"+c.name)
 
-			next(t, tab, "main form button.kern-btn--primary")
-			look(t, tab, "pay-no-choice-"+c.name)
+			browsertest.Follow(t, tab, "main form button.kern-btn--primary")
+			browsertest.Look(t, tab, "pay-no-choice-"+c.name)
 
 			byCard := func() {
-				choose(t, tab, "card")
-				next(t, tab, "main form button.kern-btn--primary")
+				browsertest.Press(t, tab, "input[value=card]")
+				browsertest.Follow(t, tab, "main form button.kern-btn--primary")
 			}
 			byCard()
-			look(t, tab, "sandbox-"+c.name)
-			next(t, tab, "button[value=decline]")
+			browsertest.Look(t, tab, "sandbox-"+c.name)
+			browsertest.Follow(t, tab, "button[value=decline]")
 			heading(t, tab, c.pay)
-			page := evaluate(t, tab, `document.querySelector("main").textContent`)
+			page := browsertest.Evaluate(t, tab, `document.querySelector("main").textContent`)
 			if !strings.Contains(page, c.declined) {
 				t.Errorf("after a decline the page says\n%s\nwant %q", page, c.declined)
 			}
-			look(t, tab, "pay-declined-"+c.name)
+			browsertest.Look(t, tab, "pay-declined-"+c.name)
 
 			byCard()
-			next(t, tab, "button[value=late]")
+			browsertest.Follow(t, tab, "button[value=late]")
 			heading(t, tab, c.waiting)
-			look(t, tab, "pay-waiting-"+c.name)
+			browsertest.Look(t, tab, "pay-waiting-"+c.name)
 
 			g.pass(time.Minute)
 			if err := g.service.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			next(t, tab, "a.kern-btn--primary")
+			browsertest.Follow(t, tab, "a.kern-btn--primary")
 			heading(t, tab, c.payed)
-			look(t, tab, "pay-result-"+c.name)
+			browsertest.Look(t, tab, "pay-result-"+c.name)
 		})
 	}
 }
@@ -134,17 +99,17 @@ func TestBrowser_backToTheService(t *testing.T) {
 	made := g.claimFor("r-1", service+"/zurueck?antrag=17")
 	tab := browsertest.Open(t, browsertest.Options{NoScript: true})
 	browsertest.Visit(t, tab, made.pay)
-	choose(t, tab, "card")
-	next(t, tab, "main form button.kern-btn--primary")
-	next(t, tab, "button[value=pay]")
-	at := evaluate(t, tab, "location.href")
+	browsertest.Press(t, tab, "input[value=card]")
+	browsertest.Follow(t, tab, "main form button.kern-btn--primary")
+	browsertest.Follow(t, tab, "button[value=pay]")
+	at := browsertest.Evaluate(t, tab, "location.href")
 	if want := service + "/zurueck?antrag=17"; at != want {
 		t.Errorf("after paying the browser is at %s, want %s", at, want)
 	}
 	canceled := g.claimFor("r-2", service+"/zurueck?antrag=18")
 	browsertest.Visit(t, tab, canceled.pay)
-	next(t, tab, "main form button.kern-btn--tertiary")
-	at = evaluate(t, tab, "location.href")
+	browsertest.Follow(t, tab, "main form button.kern-btn--tertiary")
+	at = browsertest.Evaluate(t, tab, "location.href")
 	if want := service + "/zurueck?antrag=18"; at != want {
 		t.Errorf("after canceling the browser is at %s, want %s", at, want)
 	}
