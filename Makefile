@@ -10,8 +10,9 @@ LISTEN ?= 127.0.0.1:8080
 # PostgreSQL's server programs are not in the PATH on Debian and its kin.
 export PATH := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
-LINT_VERSION := $(shell awk '/golangci-lint\/v2 v/ {print $$2}' tools/lint/go.mod)
-LINT := $(CURDIR)/.cache/bin/golangci-lint-$(LINT_VERSION)
+# Third-party programs are built from source, once for all checkouts of this user.
+LINT = $(shell tools/build.sh golangci-lint)
+export GO
 export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/golangci-lint
 
 # Packages whose tests run whole processes, browsers or broker suites; they are not part
@@ -64,11 +65,11 @@ test: ## everything: what is missing is installed, then all checks, all tests, t
 check-fast: fmt vet lint arch spec unit ## format, vet, lint, architecture, contracts, unit tests
 
 .PHONY: fmt
-fmt: $(LINT) ## is every file formatted (make fix formats)
+fmt: ## is every file formatted (make fix formats)
 	$(LINT) fmt --diff
 
 .PHONY: fix
-fix: $(LINT) ## format every file
+fix: ## format every file
 	$(LINT) fmt
 
 .PHONY: vet
@@ -76,7 +77,7 @@ vet: ## go vet
 	$(GO) vet ./...
 
 .PHONY: lint
-lint: $(LINT) ## golangci-lint with .golangci.yml
+lint: ## golangci-lint with .golangci.yml
 	$(LINT) run
 
 .PHONY: arch
@@ -119,11 +120,8 @@ generate: ## write generated code, contracts/asyncapi.yaml and docs/errors.md
 	$(GO) run ./tools/errdoc
 
 .PHONY: tools
-tools: $(LINT) ## build golangci-lint into .cache/bin
-
-$(LINT):
-	mkdir -p $(dir $@)
-	cd tools/lint && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+tools: ## build every third-party program that the targets use, into the user's cache
+	@for program in $(notdir $(wildcard tools/programs/*)); do tools/build.sh $$program; done
 
 .PHONY: setup
 setup: ## install what the tests need and is missing: PostgreSQL's server programs, Chromium

@@ -1,4 +1,4 @@
-module basisdienste/tools/lint
+module basisdienste/tools/programs/golangci-lint
 
 go 1.26.0
 
