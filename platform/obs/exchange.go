@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -16,8 +17,8 @@ import (
 // each request: the outermost middleware makes it, the others find it. It is one
 // allocation: the answer's writer, the context that leads to it, and our copy of the request.
 //
-// It is written only by the goroutine that serves the request; requestID and span are set
-// before the handler, which may start others, and do not change.
+// Tenant aside, it is written only by the goroutine that serves the request; requestID and
+// span are set before the handler, which may start others, and do not change.
 type exchange struct {
 	http.ResponseWriter
 	context.Context
@@ -28,7 +29,7 @@ type exchange struct {
 	requestID [1]string // as a header's value
 	span      span
 	route     string
-	tenant    string
+	tenant    atomic.Pointer[string] // slug; whoever finds the tenant first, in whichever goroutine
 }
 
 // span holds a place in a trace; nothing is recorded.
@@ -104,8 +105,30 @@ func SetRoute(ctx context.Context, pattern string) {
 	}
 	x.route = pattern
 	if t, ok := tenant.From(ctx); ok {
-		x.tenant = t.Slug
+		x.setTenant(t.Slug)
 	}
+}
+
+// SetTenant notes for logs, metrics and traces whose request that of ctx is; the first one
+// counts. Outside of a request it does nothing.
+func SetTenant(ctx context.Context, slug string) {
+	if x := exchangeOf(ctx); x != nil {
+		x.setTenant(slug)
+	}
+}
+
+func (x *exchange) setTenant(slug string) {
+	if slug != "" && x.tenant.Load() == nil {
+		kept := slug
+		x.tenant.CompareAndSwap(nil, &kept)
+	}
+}
+
+func (x *exchange) tenantSlug() string {
+	if slug := x.tenant.Load(); slug != nil {
+		return *slug
+	}
+	return ""
 }
 
 // pattern is the route that serves the request; never a raw path, which may hold secrets.

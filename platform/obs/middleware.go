@@ -82,8 +82,8 @@ func AccessLog(log *slog.Logger) func(http.Handler) http.Handler {
 				line := slog.NewRecord(began.Add(took), slog.LevelInfo, "request", 0) // spares the search for the caller
 				line.AddAttrs(slog.String("method", method(r)), slog.String("route", x.pattern()), slog.Int("status", x.outcome(finished)),
 					slog.Int64("duration_us", took.Microseconds()), slog.Int64("bytes", x.bytes))
-				if _, known := tenant.From(r.Context()); !known && x.tenant != "" {
-					line.AddAttrs(slog.String("tenant", x.tenant))
+				if _, known := tenant.From(r.Context()); !known && x.tenantSlug() != "" {
+					line.AddAttrs(slog.String("tenant", x.tenantSlug()))
 				}
 				_ = log.Handler().Handle(r.Context(), line) // as slog does: there is nobody to tell
 			}()
@@ -94,27 +94,26 @@ func AccessLog(log *slog.Logger) func(http.Handler) http.Handler {
 }
 
 // Metrics counts and times requests in the histogram http_request_duration_seconds by
-// method, route and class of status ("2xx"). Middlewares with the same registry share it.
-// It panics if the registry holds another metric of that name.
+// method, route and class of status ("2xx"), and counts them by tenant (see tenantUse).
+// Middlewares with the same registry share both. It panics if the registry holds other
+// metrics of these names.
 func Metrics(reg prometheus.Registerer) func(http.Handler) http.Handler {
-	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	durations := Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "http_request_duration_seconds",
 		Help:    "Time from the request's header to the end of the answer.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-	}, []string{"method", "route", "status"})
-	if err := reg.Register(durations); err != nil {
-		var taken prometheus.AlreadyRegisteredError
-		if !errors.As(err, &taken) {
-			panic(fmt.Errorf("obs: register metrics: %w", err))
-		}
-		durations = taken.ExistingCollector.(*prometheus.HistogramVec)
-	}
+	}, []string{"method", "route", "status"}))
+	tenants := Register(reg, newTenantUse(namedTenants, time.Now))
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x, w, r := begin(w, r)
 			began, finished := time.Now(), false
 			defer func() {
-				durations.WithLabelValues(method(r), x.pattern(), class(x.outcome(finished))).Observe(time.Since(began).Seconds())
+				took, status := time.Since(began), x.outcome(finished)
+				durations.WithLabelValues(method(r), x.pattern(), class(status)).Observe(took.Seconds())
+				if slug := x.tenantSlug(); slug != "" {
+					tenants.count(slug, status, took)
+				}
 			}()
 			next.ServeHTTP(w, r)
 			finished = true

@@ -54,7 +54,8 @@ func RequestID(ctx context.Context) string {
 
 // Trace puts the request's place in its trace into the context, as an OpenTelemetry span
 // context: a new span under the caller's traceparent (W3C Trace Context level 1), or a new
-// trace if that is missing or malformed.
+// trace if that is missing or malformed. A recorded span (see StartTelemetry) says method,
+// route, status and the tenant's slug, and nothing else.
 func Trace(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := begin(w, r)
@@ -66,13 +67,21 @@ func Trace(next http.Handler) http.Handler {
 		if r.Header.Get("Traceparent") != "" {
 			ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
 		}
-		x.span.sc = child(trace.SpanContextFromContext(ctx))
-		next.ServeHTTP(w, x.with(trace.ContextWithSpan(ctx, &x.span), r))
+		if !recorded(trace.SpanContextFromContext(ctx)) {
+			x.span.sc = child(trace.SpanContextFromContext(ctx))
+			next.ServeHTTP(w, x.with(trace.ContextWithSpan(ctx, &x.span), r))
+			return
+		}
+		ctx, span := record(ctx, trace.SpanKindServer, method(r))
+		x.span.sc = span.SpanContext()
+		finished := false
+		defer func() { x.describe(span, finished) }()
+		next.ServeHTTP(w, x.with(ctx, r))
+		finished = true
 	})
 }
 
-// child returns a new span: of the parent's trace, or of a new one that is not sampled, for
-// there is no exporter that could have decided.
+// child returns a span that is not recorded: of the parent's trace, or of a new one.
 func child(parent trace.SpanContext) trace.SpanContext {
 	c := trace.SpanContextConfig{TraceID: parent.TraceID(), TraceFlags: parent.TraceFlags(), TraceState: parent.TraceState()}
 	if !parent.IsValid() {
@@ -102,9 +111,15 @@ func TraceParent(ctx context.Context) string {
 }
 
 // WithTraceParent returns a context that goes on, in a span of its own, with the trace that
-// TraceParent returned elsewhere; with a new one if s is empty or malformed.
+// TraceParent returned elsewhere; with a new one if s is empty or malformed. The span is not
+// recorded: see Follow for one that is.
 func WithTraceParent(ctx context.Context, s string) context.Context {
-	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{}) // a malformed s is not the surrounding trace
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: s})
+	ctx = extract(ctx, s)
 	return trace.ContextWithSpanContext(ctx, child(trace.SpanContextFromContext(ctx)))
+}
+
+// extract returns ctx in the trace of s, or in none: a malformed s is not the surrounding trace.
+func extract(ctx context.Context, s string) context.Context {
+	ctx = trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: s})
 }
