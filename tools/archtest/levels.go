@@ -19,6 +19,7 @@ func layers() map[string]layer {
 
 		"textbrowser": {0, nil}, // programs that use our pages as people do
 
+		"certs":   {1, nil},
 		"config":  {1, nil},
 		"obs":     {1, []string{"problem"}}, // answers a panic
 		"problem": {1, nil},
