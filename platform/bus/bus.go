@@ -43,6 +43,8 @@ type Meta struct {
 	Subject string
 	Time    time.Time
 	Tenant  id.ID
+
+	prior id.ID // the event of its type and aggregate that was told before it, if it has to wait for that
 }
 
 // Config of a service's router.
@@ -50,8 +52,9 @@ type Config struct {
 	Service   string // the source of its events and the first part of its consumers' names
 	DB        *db.DB
 	Transport *jetstream.Transport
-	Holder    string // names this process for the relay's lease
 	Log       *slog.Logger
+	// EventsPerTenant is how many events of one tenant go out in a second: see outbox.Relay.
+	EventsPerTenant int
 	// Tries of a handler before the event becomes a dead letter; 0 means 10. The transport
 	// makes the pauses between them, in which others are handled.
 	Tries int
@@ -60,6 +63,10 @@ type Config struct {
 	Patience time.Duration
 	// Timeout bounds one try; 0 means 20 s.
 	Timeout time.Duration
+	// OrderWait is how long an event waits for the one of its type and aggregate that was told
+	// before it, and that another process may be handling; 0 means 30 s. It is handled then all
+	// the same: the other one is lost, or became a dead letter.
+	OrderWait time.Duration
 }
 
 // Router holds the handlers of one service.
@@ -97,6 +104,9 @@ func New(cfg Config) *Router {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 20 * time.Second
 	}
+	if cfg.OrderWait == 0 {
+		cfg.OrderWait = 30 * time.Second
+	}
 	return &Router{cfg: cfg, consumers: map[string]consumer{}, failing: map[attempt]failure{}}
 }
 
@@ -110,6 +120,9 @@ func Handle[E outbox.Event](r *Router, name string, fn func(ctx context.Context,
 			if err != nil || !first {
 				return err
 			}
+			if err := inOrder(ctx, tx, name, m); err != nil {
+				return err
+			}
 			return fn(ctx, tx, m, e)
 		})
 	})
@@ -121,8 +134,10 @@ func Call[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m
 	add(r, name, func(ctx context.Context, m Meta, e E) error {
 		var seen bool
 		err := r.cfg.DB.Read(ctx, func(tx *db.Tx) (err error) {
-			seen, err = outbox.Seen(ctx, tx, name, m.ID)
-			return err
+			if seen, err = outbox.Seen(ctx, tx, name, m.ID); err != nil || seen {
+				return err
+			}
+			return inOrder(ctx, tx, name, m)
 		})
 		if err != nil || seen {
 			return err
@@ -135,6 +150,21 @@ func Call[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m
 			return err
 		})
 	})
+}
+
+// errTooEarly: the event told before this one, of the same type and aggregate, is not handled
+// yet; another process may be at it.
+var errTooEarly = errors.New("an earlier event of the aggregate is not handled yet")
+
+func inOrder(ctx context.Context, tx *db.Tx, consumer string, m Meta) error {
+	if m.prior == "" {
+		return nil
+	}
+	done, err := outbox.Settled(ctx, tx, consumer, m.prior)
+	if err == nil && !done {
+		err = errTooEarly
+	}
+	return err
 }
 
 func add[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m Meta, e E) error) {
@@ -155,7 +185,7 @@ func add[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m 
 func (r *Router) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	relay := outbox.Relay{DB: r.cfg.DB, Send: sender(r.cfg), Source: r.cfg.Service, Holder: r.cfg.Holder, Log: r.cfg.Log}
+	relay := outbox.Relay{DB: r.cfg.DB, Send: sender(r.cfg), Source: r.cfg.Service, PerTenant: r.cfg.EventsPerTenant, Log: r.cfg.Log}
 	wg.Go(func() { relay.Run(ctx) })
 	if len(r.consumers) == 0 {
 		<-ctx.Done()
@@ -199,6 +229,10 @@ func (r *Router) receive(c consumer) message.NoPublishHandlerFunc {
 			return nil
 		}
 		ctx = tenant.With(ctx, tenant.Tenant{ID: m.Tenant})
+		if m.prior != "" && r.failingFor(c, m) > r.cfg.OrderWait {
+			r.cfg.Log.WarnContext(ctx, "event is handled although an earlier one of its aggregate is not", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "id", m.ID, "earlier", m.prior)
+			m.prior = ""
+		}
 		err := r.once(ctx, c, m, msg.Payload)
 		if err != nil && ctx.Err() == nil && r.giveUp(ctx, c, m, err) {
 			err = r.bury(ctx, c, m, msg, err)
@@ -214,6 +248,16 @@ func (r *Router) receive(c consumer) message.NoPublishHandlerFunc {
 	}
 }
 
+// failingFor is how long ago the event was first tried here, in vain.
+func (r *Router) failingFor(c consumer, m Meta) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f, ok := r.failing[attempt{c.name, m.ID}]; ok {
+		return time.Since(f.since)
+	}
+	return 0
+}
+
 // giveUp counts the failure and reports whether it was the last one.
 func (r *Router) giveUp(ctx context.Context, c consumer, m Meta, err error) bool {
 	r.mu.Lock()
@@ -222,9 +266,14 @@ func (r *Router) giveUp(ctx context.Context, c consumer, m Meta, err error) bool
 	if !again {
 		f.since = time.Now()
 	}
-	f.tries++
+	if !errors.Is(err, errTooEarly) {
+		f.tries++
+	}
 	r.failing[key] = f
 	r.mu.Unlock()
+	if errors.Is(err, errTooEarly) {
+		return false
+	}
 	if f.tries == r.cfg.Tries/2 {
 		r.cfg.Log.WarnContext(ctx, "event fails and is tried again", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "id", m.ID, "error", err)
 	}

@@ -69,7 +69,7 @@ func start(t *testing.T, d *db.DB, dir string, cfg bus.Config, handlers func(r *
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Service, cfg.DB, cfg.Transport, cfg.Holder, cfg.Log = "payment", d, tr, "test", log
+	cfg.Service, cfg.DB, cfg.Transport, cfg.Log = "payment", d, tr, log
 	n := &node{t: t, db: d, bus: tr, r: bus.New(cfg)}
 	handlers(n.r)
 	ctx, cancel := context.WithCancel(context.Background())

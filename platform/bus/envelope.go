@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -21,6 +22,7 @@ const (
 	metaTime    = "time"
 	metaTrace   = "traceparent"
 	metaVersion = "specversion"
+	metaPrior   = "prior" // an extension: see outbox.Put
 )
 
 func metaOf(msg *message.Message) Meta {
@@ -31,6 +33,7 @@ func metaOf(msg *message.Message) Meta {
 	return Meta{
 		ID: id.ID(msg.UUID), Type: msg.Metadata.Get(metaType), Source: msg.Metadata.Get(metaSource),
 		Subject: msg.Metadata.Get(jetstream.MetadataSubject), Time: at, Tenant: id.ID(msg.Metadata.Get(jetstream.MetadataTenant)),
+		prior: id.ID(msg.Metadata.Get(metaPrior)),
 	}
 }
 
@@ -79,6 +82,10 @@ func toMessage(source string, rec outbox.Record) *message.Message {
 	if rec.TraceParent != "" {
 		msg.Metadata[metaTrace] = rec.TraceParent
 	}
+	// Of snapshots the stream keeps the last one alone: nobody can wait for those before it.
+	if rec.Prior != "" && !isSnapshot(rec.Type) {
+		msg.Metadata[metaPrior] = rec.Prior.String()
+	}
 	return msg
 }
 
@@ -94,6 +101,11 @@ func Streams() []jetstream.Stream {
 		return jetstream.Stream{Name: name, Subjects: []string{name + ".>"}, MaxAge: week}
 	}
 	return []jetstream.Stream{
-		snapshot("tenants"), events("auth"), events("payment"), events("forms"), events("notify"), events("booking"),
+		snapshot(snapshots), events("auth"), events("payment"), events("forms"), events("notify"), events("booking"),
 	}
 }
+
+func isSnapshot(topic string) bool { return strings.HasPrefix(topic, snapshots+".") }
+
+// snapshots is the stream of what is told whole each time.
+const snapshots = "tenants"

@@ -26,11 +26,17 @@ func Address(ctx context.Context) string {
 //
 // The address is the one that connects. Only if that belongs to the trusted proxies,
 // X-Forwarded-For is read, from its end back to the first address that is not theirs:
-// whatever stands before it, a client may have made up.
+// whatever stands before it, a client may have made up. What a trusted network sends without
+// the header comes from the installation itself, as a call from service to service, and is not
+// bounded.
 func (l *Limiter) ByAddress(q Quota, trusted ...netip.Prefix) func(http.Handler) http.Handler {
 	prefix := "address" + strconv.FormatInt(l.byAddress.Add(1), 10) + "\x00"
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if len(r.Header.Values("X-Forwarded-For")) == 0 && within(parse(r.RemoteAddr), trusted) {
+				next.ServeHTTP(w, r)
+				return
+			}
 			address := network(clientAddress(r, trusted))
 			if err := count(r.Context(), l.keys, "this address", prefix+address, q); err != nil {
 				problem.Write(w, r, err)

@@ -24,7 +24,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations makes the tables outbox, outbox_lease, inbox and dead_letters.
+// Migrations makes the tables outbox, inbox and dead_letters.
 func Migrations() db.Set { return db.Set{Name: "outbox", FS: migrations} }
 
 // Event is a fact in the past tense. The types are generated from contracts/events.
@@ -40,6 +40,8 @@ type Record struct {
 	Tenant      id.ID    `db:"tenant_id"`
 	Type        string   `db:"type"`
 	Subject     string   `db:"subject"`
+	Prior       id.ID    `db:"prior"`   // see Put
+	Waits       bool     `db:"waits"`   // Prior has not been sent yet
 	Payload     string   `db:"payload"` // JSON
 	TraceParent string   `db:"traceparent"`
 	At          db.Time  `db:"at"`
@@ -51,6 +53,10 @@ const WakeName = "outbox"
 
 // Put tells e, of the transaction's tenant, if and only if the transaction commits. What could
 // never be sent is refused here: an event of no tenant (see db.Tx.For), or without a subject.
+//
+// On PostgreSQL, where several processes share the handling, the record names the event of the
+// same type and aggregate that was told before it, if that was within the last hour: whoever
+// handles it can wait for that one.
 func Put(ctx context.Context, tx *db.Tx, e Event) error {
 	if err := sendable(tx.Tenant(), e); err != nil {
 		return err
@@ -59,9 +65,16 @@ func Put(ctx context.Context, tx *db.Tx, e Event) error {
 	if err != nil {
 		return fmt.Errorf("outbox: marshal %s: %w", e.EventType(), err)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO outbox (tenant_id, id, type, subject, payload, traceparent, at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		tx.Tenant(), id.New(), e.EventType(), e.Subject(), string(payload), obs.TraceParent(ctx), tx.Now())
+	if tx.Postgres() {
+		_, err = tx.Exec(ctx, `INSERT INTO outbox (tenant_id, id, type, subject, payload, traceparent, at, holder, prior)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, COALESCE((SELECT id FROM outbox WHERE tenant_id = ? AND subject = ? AND type = ? ORDER BY seq DESC LIMIT 1), ''))`,
+			tx.Tenant(), id.New(), e.EventType(), e.Subject(), string(payload), obs.TraceParent(ctx), tx.Now(), tx.Process(),
+			tx.Tenant(), e.Subject(), e.EventType())
+	} else {
+		_, err = tx.Exec(ctx, `INSERT INTO outbox (tenant_id, id, type, subject, payload, traceparent, at, holder, prior)
+			VALUES (?, ?, ?, ?, ?, ?, ?, '', '')`,
+			tx.Tenant(), id.New(), e.EventType(), e.Subject(), string(payload), obs.TraceParent(ctx), tx.Now())
+	}
 	if err != nil {
 		return fmt.Errorf("outbox: put %s: %w", e.EventType(), err)
 	}
@@ -98,6 +111,15 @@ func Seen(ctx context.Context, tx *db.Tx, consumer string, event id.ID) (bool, e
 	var n int
 	err := tx.Get(ctx, &n, `SELECT count(*) FROM inbox WHERE tenant_id = ? AND consumer = ? AND id = ?`,
 		tx.Tenant(), consumer, event)
+	return n > 0, err
+}
+
+// Settled reports whether consumer has handled the event or given it up.
+func Settled(ctx context.Context, tx *db.Tx, consumer string, event id.ID) (bool, error) {
+	var n int
+	err := tx.Get(ctx, &n, `SELECT (SELECT count(*) FROM inbox WHERE tenant_id = ? AND consumer = ? AND id = ?) +
+		(SELECT count(*) FROM dead_letters WHERE tenant_id = ? AND consumer = ? AND id = ?)`,
+		tx.Tenant(), consumer, event, tx.Tenant(), consumer, event)
 	return n > 0, err
 }
 

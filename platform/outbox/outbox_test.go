@@ -80,8 +80,8 @@ func put(ctx context.Context, t *testing.T, d *db.DB, events ...event) {
 	}
 }
 
-func relay(d *db.DB, b *broker, holder string) *outbox.Relay {
-	return &outbox.Relay{DB: d, Send: b.send, Source: "payment", Holder: holder, Log: slog.New(slog.DiscardHandler)}
+func relay(d *db.DB, b *broker) *outbox.Relay {
+	return &outbox.Relay{DB: d, Send: b.send, Source: "payment", Log: slog.New(slog.DiscardHandler)}
 }
 
 func once(t *testing.T, r *outbox.Relay) int {
@@ -104,7 +104,7 @@ func TestRelay_KeepsTheOrderOfEachAggregate(t *testing.T) {
 		var calls atomic.Int32
 		b := &broker{}
 		b.refuse = func(r outbox.Record) bool { return r.Subject == "a" && calls.Add(1)%3 == 0 }
-		r := relay(d, b, "one")
+		r := relay(d, b)
 		for len(b.of("a")) < 120 || len(b.of("b")) < 120 {
 			if n, err := r.Once(t.Context()); n == 0 && err == nil {
 				break
@@ -130,7 +130,7 @@ func TestRelay_OneBadEventStopsItsAggregateOnly(t *testing.T) {
 		put(dbtest.Tenant(t, "erfurt"), t, d, event{"a", 1}, event{"bad", 1}, event{"a", 2}, event{"bad", 2}, event{"a", 3})
 		put(dbtest.Tenant(t, "jena"), t, d, event{"bad2", 1}, event{"a", 4}) // the same subject at another tenant is another aggregate
 		b := &broker{refuse: func(r outbox.Record) bool { return r.Subject == "bad" }}
-		n, err := relay(d, b, "one").Once(t.Context())
+		n, err := relay(d, b).Once(t.Context())
 		if n != 5 || err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("Once = %d, %v, want 5 sent in one go, and the refusal", n, err)
 		}
@@ -148,7 +148,7 @@ func TestRelay_BrokerAwayIsAskedOnce(t *testing.T) {
 		}
 		put(dbtest.Tenant(t, "erfurt"), t, d, all...)
 		calls := 0
-		r := relay(d, &broker{}, "one")
+		r := relay(d, &broker{})
 		r.Send = func(_ context.Context, records []outbox.Record) []error {
 			calls++
 			errs := make([]error, len(records))
@@ -173,7 +173,7 @@ func TestRelay_SendsWhatWasCommittedLate(t *testing.T) {
 	d := dbtest.NewPostgres(t, outbox.Migrations())
 	ctx := dbtest.Tenant(t, "erfurt")
 	b := &broker{}
-	r := relay(d, b, "one")
+	r := relay(d, b)
 	err := d.Tx(ctx, func(tx *db.Tx) error {
 		if err := outbox.Put(ctx, tx, event{"early", 1}); err != nil {
 			return err
@@ -192,55 +192,11 @@ func TestRelay_SendsWhatWasCommittedLate(t *testing.T) {
 	}
 }
 
-func TestRelay_LeaseOfOneAtATime(t *testing.T) {
-	t.Parallel()
-	d := dbtest.NewPostgres(t, outbox.Migrations())
-	var mu sync.Mutex
-	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	d = d.WithClock(func() time.Time { mu.Lock(); defer mu.Unlock(); return now })
-	pass := func(by time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(by) }
-	ctx := dbtest.Tenant(t, "erfurt")
-	b := &broker{}
-	first, second := relay(d, b, "first"), relay(d, b, "second")
-	step := func(what string, r *outbox.Relay, want int) {
-		t.Helper()
-		put(ctx, t, d, event{what, 0})
-		if n := once(t, r); n != want {
-			t.Errorf("%s: Once = %d, want %d", what, n, want)
-		}
-	}
-	step("the first takes the lease", first, 1)
-	step("the second has to wait", second, 0)
-	step("the first goes on", first, 2)
-	pass(9 * time.Second)
-	step("not yet", second, 0)
-	step("the first renews", first, 2)
-	pass(9 * time.Second)
-	step("renewed", second, 0)
-	pass(2 * time.Second)
-	step("the first has died", second, 2)
-	step("and is back", first, 0)
-
-	var wg sync.WaitGroup // many at once: each event once
-	before := len(b.got)
-	for i := range 40 {
-		put(ctx, t, d, event{"many", i})
-	}
-	pass(time.Minute)
-	for i := range 4 {
-		wg.Go(func() { _, _ = relay(d, b, fmt.Sprint("holder", i)).Once(ctx) })
-	}
-	wg.Wait()
-	if got := len(b.got) - before; got != 41 { // and the one that the first could not send
-		t.Errorf("four relays sent %d events, want 41", got)
-	}
-}
-
 func TestRun_WokenByACommitAndEndsWithItsContext(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB) {
 		ctx, cancel := context.WithCancel(t.Context())
 		sent := make(chan string, 10)
-		r := relay(d, &broker{}, "one")
+		r := relay(d, &broker{})
 		fails := true
 		r.Send = func(_ context.Context, records []outbox.Record) []error {
 			if fails {
@@ -267,7 +223,7 @@ func TestResend_WhatWasSentLately(t *testing.T) {
 		d = d.WithClock(func() time.Time { return now })
 		ctx := dbtest.Tenant(t, "erfurt")
 		b := &broker{}
-		r := relay(d, b, "one")
+		r := relay(d, b)
 		put(ctx, t, d, event{"old", 1})
 		once(t, r)
 		now = now.Add(time.Minute)
@@ -294,7 +250,7 @@ func TestPurge_SentAndSeenEachInItsTime(t *testing.T) {
 		ctx := dbtest.Tenant(t, "erfurt")
 		b := &broker{refuse: func(r outbox.Record) bool { return r.Subject == "unsent" }}
 		put(ctx, t, d, event{"sent", 1}, event{"unsent", 1})
-		_, _ = relay(d, b, "one").Once(t.Context())
+		_, _ = relay(d, b).Once(t.Context())
 		heard := id.New()
 		first := func() (is bool) {
 			t.Helper()

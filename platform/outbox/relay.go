@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,21 +17,35 @@ import (
 // broker has stored it. Sending a record twice stores it once (its ID is the message id).
 type Send func(ctx context.Context, records []Record) []error
 
-// Relay carries committed events to the broker. One relay works at a time for a database,
-// however many processes run one: they share a lease.
+// Relay carries committed events to the broker. Where several processes share a database, each
+// relays what it has committed itself, at once; what a process left behind that is gone is
+// taken over by the others (see adopt).
+//
+// A tenant's backlog stops nobody else's events: a batch takes a few of each tenant, and no
+// tenant's go faster than PerTenant, so that they do not fill the streams either.
 type Relay struct {
 	DB     *db.DB
 	Send   Send
-	Source string // the lease's name: the service
-	Holder string // this process; the same after a restart where there is only one
+	Source string // the service, for the log
 	Log    *slog.Logger
+	// PerTenant is how many events of one tenant go out in a second; 0 means 1000.
+	PerTenant int
+	Clock     func() time.Time // of the pace; nil means time.Now
+
+	pace pace
+	last id.ID // the tenant that the last batch ended with, if there were too many
 }
 
 const (
-	relayBatch = 500
-	leaseTime  = 10 * time.Second
-	pollEvery  = 500 * time.Millisecond // for what other processes committed
-	maxBackoff = 5 * time.Second
+	tenantShare  = 100 // events of one tenant in a batch
+	batchTenants = 100 // tenants in a batch
+	pollEvery    = 500 * time.Millisecond
+	paceWait     = 50 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+	// orphanAge is how old an unsent event is before others take it from the process that
+	// committed it.
+	orphanAge   = 10 * time.Second
+	orphanBatch = 500
 )
 
 // Run relays until ctx ends. It logs when sending begins to fail and when it works again.
@@ -47,7 +62,7 @@ func (r *Relay) Run(ctx context.Context) {
 		case <-woken:
 		case <-timer.C:
 		}
-		n, err := r.Once(ctx)
+		n, more, err := r.once(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -61,7 +76,9 @@ func (r *Relay) Run(ctx context.Context) {
 		case err != nil:
 			backoff = min(max(2*backoff, 50*time.Millisecond), maxBackoff)
 			timer.Reset(backoff)
-		case n == relayBatch:
+		case more && n == 0: // only of tenants that have to go slower
+			timer.Reset(paceWait)
+		case more:
 			timer.Reset(0)
 		default:
 			backoff = 0
@@ -72,11 +89,32 @@ func (r *Relay) Run(ctx context.Context) {
 
 // Once sends one batch and returns how many events were sent.
 func (r *Relay) Once(ctx context.Context) (int, error) {
-	ctx = db.System(ctx)
-	records, err := r.take(ctx)
-	if err != nil || len(records) == 0 {
-		return 0, err
+	n, more, err := r.once(ctx)
+	if n == 0 && more && err == nil { // it has taken some over
+		n, _, err = r.once(ctx)
 	}
+	return n, err
+}
+
+// once also reports whether more events wait.
+func (r *Relay) once(ctx context.Context) (n int, more bool, err error) {
+	ctx = db.System(ctx)
+	records, more, err := r.take(ctx)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case len(records) > 0:
+		n, err = r.send(ctx, records)
+		return n, more, err
+	case more:
+		return 0, true, nil
+	}
+	more, err = r.adopt(ctx)
+	return 0, more, err
+}
+
+// send publishes the records and marks those that the broker has.
+func (r *Relay) send(ctx context.Context, records []Record) (int, error) {
 	sent := make([]int64, 0, len(records))
 	var failed []error
 	stuck := map[aggregate]bool{}
@@ -94,6 +132,7 @@ func (r *Relay) Once(ctx context.Context) (int, error) {
 				continue
 			}
 			sent = append(sent, round[i].Seq)
+			r.pace.spend(round[i].Tenant)
 		}
 		if len(sent) == before {
 			break // it is the broker, not the event
@@ -115,30 +154,87 @@ type aggregate struct {
 
 func aggregateOf(rec Record) aggregate { return aggregate{rec.Tenant, rec.Subject} }
 
-// take holds the lease and reads the oldest unsent events. Without the lease it returns none.
-func (r *Relay) take(ctx context.Context) (records []Record, err error) {
-	const unsent = `SELECT seq, tenant_id, id, type, subject, payload, traceparent, at, sent_at
-		FROM outbox WHERE sent_at IS NULL ORDER BY seq LIMIT ?`
-	read := func(tx *db.Tx) error {
+// unsent reads the oldest events of each tenant in turn, beginning after the given one, and
+// whether the earlier event of their aggregate that they name has not been sent yet.
+const (
+	pendingTenants = `WITH RECURSIVE pending(tenant_id) AS (
+		SELECT min(tenant_id) FROM outbox WHERE holder = ? AND sent_at IS NULL AND tenant_id > ?
+		UNION ALL
+		SELECT (SELECT min(o.tenant_id) FROM outbox o WHERE o.holder = ? AND o.sent_at IS NULL AND o.tenant_id > pending.tenant_id)
+		FROM pending WHERE pending.tenant_id IS NOT NULL
+	)
+	SELECT o.seq, o.tenant_id, o.id, o.type, o.subject, o.prior, o.payload, o.traceparent, o.at, o.sent_at, `
+	ofTenants      = `FROM (SELECT tenant_id FROM pending WHERE tenant_id IS NOT NULL LIMIT ?) t `
+	oldest         = `FROM outbox i WHERE i.holder = ? AND i.tenant_id = t.tenant_id AND i.sent_at IS NULL ORDER BY i.seq LIMIT ?`
+	unsentSQLite   = pendingTenants + `FALSE AS waits ` + ofTenants + `JOIN outbox o ON o.seq IN (SELECT i.seq ` + oldest + `)`
+	unsentPostgres = pendingTenants + `o.prior <> '' AND EXISTS (SELECT 1 FROM outbox p WHERE p.tenant_id = o.tenant_id
+			AND p.subject = o.subject AND p.type = o.type AND p.id = o.prior AND p.sent_at IS NULL) AS waits ` + ofTenants + `
+		CROSS JOIN LATERAL (SELECT i.seq, i.tenant_id, i.id, i.type, i.subject, i.prior, i.payload, i.traceparent, i.at, i.sent_at ` + oldest + `) o`
+)
+
+// take reads the next batch, in the order of committing, without the tenants that have to
+// wait, and reports whether there may be more.
+func (r *Relay) take(ctx context.Context) (records []Record, more bool, err error) {
+	me, query := r.DB.Process(), unsentSQLite
+	if r.DB.Postgres() {
+		query = unsentPostgres
+	}
+	err = r.DB.Read(ctx, func(tx *db.Tx) error {
 		records = nil
-		return tx.Select(ctx, &records, unsent, relayBatch)
-	}
-	if !r.DB.Postgres() { // one process alone has the file
-		err = r.DB.Read(ctx, read)
-		return records, err
-	}
-	err = r.DB.Tx(ctx, func(tx *db.Tx) error {
-		now := tx.Now()
-		n, err := tx.Exec(ctx, `INSERT INTO outbox_lease (name, holder, until) VALUES (?, ?, ?)
-			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-			WHERE outbox_lease.holder = excluded.holder OR outbox_lease.until < ?`,
-			r.Source, r.Holder, db.NewTime(now.Add(leaseTime)), now)
-		if err != nil || n == 0 {
-			return err
-		}
-		return read(tx)
+		return tx.Select(ctx, &records, query, me, r.last, me, batchTenants, me, tenantShare)
 	})
-	return records, err
+	if err != nil {
+		return nil, false, err
+	}
+	midway := r.last != "" // of the tenants
+	count := map[id.ID]int{}
+	for _, rec := range records {
+		count[rec.Tenant]++
+		r.last = max(r.last, rec.Tenant)
+		more = more || count[rec.Tenant] == tenantShare
+	}
+	if len(count) == batchTenants {
+		more = true
+	} else {
+		more, r.last = more || midway, ""
+	}
+	allowed := r.pace.allow(r.now(), count, r.PerTenant)
+	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	taken := map[id.ID]bool{}
+	records = slices.DeleteFunc(records, func(rec Record) bool {
+		// Nothing overtakes an event of its aggregate that another process has to send.
+		if allowed[rec.Tenant] <= 0 || rec.Waits && !taken[rec.Prior] {
+			return true
+		}
+		allowed[rec.Tenant]--
+		taken[rec.ID] = true
+		return false
+	})
+	return records, more, nil
+}
+
+func (r *Relay) now() time.Time {
+	if r.Clock == nil {
+		return time.Now()
+	}
+	return r.Clock()
+}
+
+// adopt takes over events that another process has not sent for a while, and reports whether
+// there were any. A process that was only slow may send them too: the broker keeps one.
+func (r *Relay) adopt(ctx context.Context) (bool, error) {
+	if !r.DB.Postgres() {
+		return false, nil
+	}
+	ctx = db.System(ctx)
+	var n int64
+	err := r.DB.Tx(ctx, func(tx *db.Tx) (err error) {
+		n, err = tx.Exec(ctx, `UPDATE outbox SET holder = ? WHERE seq IN (SELECT seq FROM outbox
+			WHERE sent_at IS NULL AND holder <> ? AND at < ? ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED)`,
+			tx.Process(), tx.Process(), db.NewTime(tx.Now().Add(-orphanAge)), orphanBatch)
+		return err
+	})
+	return n > 0, err
 }
 
 // rounds splits the records so that each round holds one event of an aggregate at most, and

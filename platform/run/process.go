@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"basisdienste/platform/audit"
 	"basisdienste/platform/authn"
@@ -26,6 +24,7 @@ import (
 	"basisdienste/platform/bus/jetstream"
 	"basisdienste/platform/config"
 	"basisdienste/platform/db"
+	"basisdienste/platform/discover"
 	"basisdienste/platform/id"
 	"basisdienste/platform/idem"
 	"basisdienste/platform/kit"
@@ -42,8 +41,9 @@ type Process struct {
 	settings Settings
 	log      *slog.Logger
 	clock    func() time.Time
+	address  string // that it listens on
 	services *services
-	broker   *jetstream.Server
+	consul   *discover.Consul // nil without one
 	bus      *jetstream.Transport
 	metrics  *prometheus.Registry
 	limiter  *limit.Limiter
@@ -68,6 +68,8 @@ type opened struct {
 
 const (
 	brokerSync = 10 * time.Second
+	// consulNews is how long others may take to hear that an instance has left.
+	consulNews = time.Second
 	keepEvents = time.Hour
 	// longestTransfer bounds an upload or a download; JSON bodies have less time (see kit).
 	longestTransfer = 10 * time.Minute
@@ -92,18 +94,16 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 		return nil, fmt.Errorf("listen: %w; choose another address with --listen", err)
 	}
 	p.stops = append(p.stops, func() error { return ignoreClosed(listener.Close()) })
+	p.address = listener.Addr().String()
 	p.BaseURL = strings.TrimSuffix(s.PublicURL, "/")
 	if p.BaseURL == "" {
-		p.BaseURL = "http://" + listener.Addr().String()
+		p.BaseURL = "http://" + p.address
 	}
-	if p.services, err = newServices(s.ServiceURLs); err != nil {
+	if err := p.openServices(ctx, apps); err != nil {
 		return nil, err
 	}
-	for name, h := range s.Provided {
-		p.services.local.Add(name, h)
-	}
 	p.limiter = limit.New(limit.Config{Clock: p.clock, Override: limitOf})
-	if err := p.openBroker(ctx); err != nil {
+	if err := p.openBroker(ctx, apps); err != nil {
 		return nil, err
 	}
 	hosts, err := p.openHosts(ctx, cfg, apps)
@@ -123,7 +123,7 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 		if unit.Handler == nil {
 			unit.Handler = hosts[i].Mux
 		}
-		p.services.local.Add(app.Name, obs.Identify(obs.Trace(obs.Recover(log)(unit.Handler))))
+		p.services.Add(app.Name, obs.Identify(obs.Trace(obs.Recover(log)(unit.Handler))))
 		if app.Front || len(apps) == 1 {
 			front = unit.Handler
 		}
@@ -132,7 +132,19 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 		return nil, usageError{err}
 	}
 	p.startParts()
-	return p, p.serve(listener, front)
+	if err := p.serve(listener, front); err != nil {
+		return nil, err
+	}
+	if !s.Demo {
+		p.takeWork(ctx)
+	}
+	return p, nil
+}
+
+// takeWork says that the process is ready.
+func (p *Process) takeWork(ctx context.Context) {
+	p.ready.Store(true)
+	p.register(ctx)
 }
 
 func ignoreClosed(err error) error {
@@ -157,31 +169,6 @@ func limitOf(ctx context.Context, tenantID id.ID, operation string) (limit.Quota
 		return limit.Quota{}, false // tenants checks limits before it tells them
 	}
 	return limit.Quota{PerMinute: own.Rate, Burst: own.Burst}, true
-}
-
-func (p *Process) openBroker(ctx context.Context) error {
-	broker, err := jetstream.StartServer(filepath.Join(p.settings.DataDir, "events"), jetstream.SyncEvery(brokerSync), jetstream.Log(p.log))
-	if err != nil {
-		return err
-	}
-	p.broker = broker
-	p.stops = append(p.stops, broker.Close)
-	conn, err := broker.Client()
-	if err != nil {
-		return err
-	}
-	p.bus, err = jetstream.New(ctx, conn, jetstream.Config{
-		Streams: bus.Streams(), OwnConn: true, Exclusive: true, Log: p.log, CloseTimeout: p.settings.DrainTime,
-		Malformed: func(m jetstream.Malformed) {
-			p.log.ErrorContext(ctx, "event skipped: it cannot be read", "stream", m.Stream, "sequence", m.Sequence, "reason", m.Reason)
-		},
-	})
-	if err != nil {
-		conn.Close()
-		return err
-	}
-	p.stops = append(p.stops, p.bus.Close)
-	return nil
 }
 
 // openHosts prepares what each app gets; databases are opened and migrated side by side.
@@ -214,7 +201,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 		h.Tokens = authn.NewSource(p.services, h.Name, key, p.clock)
 		h.Dir = tenantdir.New(h.DB, p.clock)
 		h.Verifier = authn.NewVerifier(p.BaseURL, p.services, h.Dir, p.clock)
-		h.Bus = bus.New(bus.Config{Service: h.Name, DB: h.DB, Transport: p.bus, Holder: p.holder(), Log: h.Log})
+		h.Bus = bus.New(bus.Config{Service: h.Name, DB: h.DB, Transport: p.bus, EventsPerTenant: p.settings.EventsPerTenant, Log: h.Log})
 		h.Dir.Listen(h.Bus)
 		h.Mux = kit.NewMux(h.Log, h.Dir.Path(nil))
 		h.Bus.Routes(h.Mux, h.Verifier.Operator())
@@ -224,7 +211,9 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 
 func (p *Process) openDatabase(ctx context.Context, app App) (*db.DB, error) {
 	s := p.settings.Database
-	cfg := db.Config{URL: s.URL, OwnerURL: s.OwnerURL, Schema: s.Prefix + app.Name, Conns: s.Conns, Log: p.log, Clock: p.clock}
+	cfg := db.Config{
+		URL: s.URL, OwnerURL: s.OwnerURL, Schema: s.Prefix + app.Name, Conns: s.Conns, Log: p.log, Clock: p.clock, Process: p.holder(),
+	}
 	if cfg.URL == "" {
 		cfg.URL = "sqlite:" + filepath.Join(p.settings.DataDir, app.Name+".db")
 	}
@@ -252,106 +241,31 @@ func (p *Process) holder() string {
 	return host + ":" + p.settings.DataDir
 }
 
-// startParts starts routers and jobs. They end when cancel is called.
-func (p *Process) startParts() {
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
-	for _, o := range p.opened {
-		p.parts.Go(func() {
-			if err := o.host.Bus.Run(ctx); err != nil && ctx.Err() == nil {
-				p.fail(fmt.Errorf("events of %s: %w", o.app.Name, err))
-			}
-		})
-		d := o.host.DB
-		o.unit.Jobs = append(o.unit.Jobs,
-			Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return outbox.Purge(ctx, d, keepEvents, keepHandled) }},
-			Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return idem.Purge(ctx, d) }})
-		for _, j := range o.unit.Jobs {
-			p.parts.Go(func() { repeat(ctx, j, o.host.Log) })
-		}
-	}
-}
-
-func (p *Process) fail(err error) {
-	select {
-	case p.failed <- err:
-	default: // the first failure ends the process already
-	}
-}
-
-// repeat runs the job until ctx ends. A failure is logged when it begins and when it ends.
-func repeat(ctx context.Context, j Job, log *slog.Logger) {
-	ticker := time.NewTicker(j.Every)
-	defer ticker.Stop()
-	var failing error
-	for {
-		err := runJob(ctx, j)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil && failing == nil:
-			log.ErrorContext(ctx, "job fails", "job", j.Name, "error", err)
-		case err == nil && failing != nil:
-			log.InfoContext(ctx, "job works again", "job", j.Name)
-		}
-		failing = err
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// runJob turns a panic into an error: one job must not end all services.
-func runJob(ctx context.Context, j Job) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
-	return j.Run(ctx)
-}
-
-func (p *Process) serve(listener net.Listener, front http.Handler) error {
-	mux := http.NewServeMux()
-	p.health(mux, promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
-	trusted, err := p.settings.proxies()
-	if err != nil {
-		return usageError{err}
-	}
-	var access *slog.Logger
-	if p.settings.Log.Access {
-		access = p.log
-	}
-	for _, wrap := range []func(http.Handler) http.Handler{
-		p.limiter.ByAddress(limit.Quota{PerMinute: p.settings.AddressLimit, Burst: p.settings.AddressLimit / 10}, trusted...),
-		obs.Timeout(p.settings.RequestTime), obs.AccessLog(access), obs.Metrics(p.metrics), obs.Trace, obs.Identify, obs.Recover(p.log),
-	} {
-		front = wrap(front)
-	}
-	mux.Handle("/", front)
-	p.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ReadTimeout: longestTransfer, WriteTimeout: longestTransfer,
-		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
-	}
-	p.parts.Go(func() {
-		if err := p.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			p.fail(fmt.Errorf("serve: %w", err))
-		}
-	})
-	p.ready.Store(!p.settings.Demo)
-	return nil
-}
-
-// Seed makes the demo content of each service, in the order of the apps, and writes
-// DIR/demo.json; only then the process is ready. Without demo it does nothing.
-func (p *Process) Seed(ctx context.Context) error {
+// Seed makes the demo content of each service, in the order of the apps, and writes the demo
+// description; only then the process is ready. What the description holds of other processes
+// stays in it. Without demo it does nothing.
+func (p *Process) Seed(ctx context.Context) (err error) {
 	if !p.settings.Demo {
 		return nil
 	}
-	d := Demo{"base_url": p.BaseURL}
+	file := p.settings.DemoFile
+	if file == "" {
+		file = filepath.Join(p.settings.DataDir, "demo.json")
+	}
+	unlock, err := lock(file + ".lock")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	d := Demo{}
+	if text, err := os.ReadFile(file); err == nil {
+		if err := json.Unmarshal(text, &d); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	d["base_url"] = p.BaseURL
 	for _, o := range p.opened {
 		if o.unit.Seed == nil {
 			continue
@@ -368,10 +282,10 @@ func (p *Process) Seed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(p.settings.DataDir, "demo.json"), append(text, '\n')); err != nil {
+	if err := writeFile(file, append(text, '\n')); err != nil {
 		return err
 	}
-	p.ready.Store(true)
+	p.takeWork(ctx)
 	return nil
 }
 
@@ -390,11 +304,14 @@ func (p *Process) Host(name string) *Host {
 	return nil
 }
 
-// Stop drains: no new connections, requests, events and jobs under way finish, each within
-// DrainTime, then databases and broker close. It is safe to call after a failed Start.
+// Stop drains: the process leaves the lists of others and, after DrainDelay, takes no more
+// connections; requests, events and jobs under way finish, each within DrainTime; then
+// databases and broker close. It is safe to call after a failed Start.
 func (p *Process) Stop() error {
-	p.ready.Store(false)
 	var errs []error
+	if p.ready.Swap(false) {
+		errs = append(errs, p.leave())
+	}
 	if p.cancel != nil {
 		p.cancel()
 	}
@@ -411,4 +328,22 @@ func (p *Process) Stop() error {
 	}
 	p.stops = nil
 	return errors.Join(errs...)
+}
+
+// leave makes others stop calling: who has a connection here is told to close it.
+func (p *Process) leave() (err error) {
+	delay := p.settings.DrainDelay
+	if p.consul != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), p.settings.DrainTime)
+		defer cancel()
+		if err = p.consul.Deregister(ctx); err != nil {
+			err = fmt.Errorf("deregister: %w", err)
+		}
+		delay = max(delay, consulNews)
+	}
+	p.server.SetKeepAlivesEnabled(false)
+	if delay > 0 {
+		<-time.After(delay)
+	}
+	return err
 }

@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/http/pprof"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -59,6 +55,9 @@ func Run(ctx context.Context, name string, args, env []string, out io.Writer, ap
 	if f.CheckConfig || f.PrintConfig {
 		return check(ctx, cfg, s, log, out, f.PrintConfig, apps)
 	}
+	if f.Migrate {
+		return migrate(ctx, s, log, out, apps)
+	}
 	p, err := Start(ctx, cfg, s, log, apps...)
 	if err != nil {
 		return err
@@ -99,7 +98,8 @@ func check(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s.DataDir, s.Listen, s.Database = dir, "127.0.0.1:0", DatabaseSettings{}
+	s.DataDir, s.Listen, s.Database, s.Demo = dir, "127.0.0.1:0", DatabaseSettings{}, false
+	s.Broker.URLs, s.Consul.Address = nil, ""
 	p, err := Start(ctx, cfg, s, log, apps...)
 	if err != nil {
 		return usageError{err}
@@ -114,6 +114,27 @@ func check(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 	return err
 }
 
+// migrate brings the databases of the apps to this release.
+func migrate(ctx context.Context, s Settings, log *slog.Logger, out io.Writer, apps []App) error {
+	if s.Database.URL != "" && s.Database.OwnerURL == "" {
+		return usageError{errors.New("server.database.owner_url: name the role that migrates")}
+	}
+	p := &Process{settings: s, log: log, clock: time.Now}
+	for _, app := range apps {
+		d, err := p.openDatabase(ctx, app)
+		if err != nil {
+			return err
+		}
+		if err := d.Close(); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(out, "the database of %s is up to date\n", app.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // banner tells a person where to click.
 func (p *Process) banner(out io.Writer, name string, took time.Duration) {
 	fmt.Fprintf(out, "%s is ready after %s at %s\n", name, took.Round(time.Millisecond), p.BaseURL)
@@ -121,45 +142,4 @@ func (p *Process) banner(out io.Writer, name string, took time.Duration) {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
 	fmt.Fprintf(out, "  data in %s; Ctrl-C stops\n", p.settings.DataDir)
-}
-
-// health serves what orchestrators ask. /healthz: the process lives. /readyz: it takes work.
-func (p *Process) health(mux *http.ServeMux, metrics http.Handler) {
-	answer := func(w http.ResponseWriter, status int, text string) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, text+"\n") // the prober went away
-	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !p.ready.Load() {
-			answer(w, http.StatusServiceUnavailable, "not ready")
-			return
-		}
-		answer(w, http.StatusOK, "ready")
-	})
-	local := func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if host, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || !isLoopback(host) || forwarded(r) {
-				answer(w, http.StatusForbidden, "this is for the machine itself")
-				return
-			}
-			h.ServeHTTP(w, r)
-		})
-	}
-	mux.Handle("GET /metrics", local(metrics))
-	if p.settings.Profile {
-		mux.Handle("GET /debug/pprof/", local(http.HandlerFunc(pprof.Index)))
-		mux.Handle("GET /debug/pprof/profile", local(http.HandlerFunc(pprof.Profile)))
-	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
-}
-
-func forwarded(r *http.Request) bool {
-	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
 }

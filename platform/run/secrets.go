@@ -7,12 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"basisdienste/platform/discover"
+	"syscall"
 )
 
 const secretSize = 32
@@ -90,35 +88,14 @@ func syncDir(dir string) (err error) {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// services finds the services of this process first, and the configured ones after.
-type services struct {
-	local  *discover.Local
-	static *discover.Static
-	remote map[string]bool
-}
-
-func newServices(urls map[string]string) (*services, error) {
-	lists, remote := map[string][]string{}, map[string]bool{}
-	for name, list := range urls {
-		for u := range strings.SplitSeq(list, ",") {
-			lists[name] = append(lists[name], strings.TrimSpace(u))
-		}
-		remote[name] = true
+// lock waits for the lock on a file, which it makes; it is gone when the process is.
+func lock(file string) (unlock func() error, err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	static, err := discover.NewStatic(lists)
-	return &services{local: discover.NewLocal(), static: static, remote: remote}, err
-}
-
-func (s *services) Client(service string) *http.Client {
-	if s.remote[service] {
-		return s.static.Client(service)
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", file, err), f.Close())
 	}
-	return s.local.Client(service)
-}
-
-func (s *services) Handler(service string) http.Handler {
-	if s.remote[service] {
-		return s.static.Handler(service)
-	}
-	return s.local.Handler(service)
+	return f.Close, nil
 }

@@ -3,47 +3,38 @@ package run
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/alecthomas/kong"
-
-	"basisdienste/platform/config"
 )
-
-// flags are the same for every process.
-type flags struct {
-	Config      string `help:"Configuration file (YAML). Every key can also be set by the environment: BASIS_SERVER__LISTEN." type:"existingfile" placeholder:"FILE"`
-	Data        string `help:"Data folder: databases, event store, secrets. Default: ./data." placeholder:"DIR"`
-	Listen      string `help:"Address to listen on. Default: 127.0.0.1:8080." placeholder:"ADDR"`
-	PublicURL   string `name:"public-url" help:"URL under which clients reach this process. Default: http://ADDR." placeholder:"URL"`
-	Demo        bool   `help:"Make demo tenants and content, and write DIR/demo.json with everything a client needs."`
-	PrintConfig bool   `help:"Print the effective configuration, without secrets, and end."`
-	CheckConfig bool   `help:"Name every mistake in the configuration and end."`
-}
 
 // Settings are the section "server" of the configuration.
 type Settings struct {
-	Listen        string            `config:"listen"`
-	PublicURL     string            `config:"public_url"`
-	DataDir       string            `config:"data_dir"`
-	Demo          bool              `config:"demo"`
-	Log           LogSettings       `config:"log"`
-	Database      DatabaseSettings  `config:"database"`
-	RequestTime   time.Duration     `config:"request_timeout"`
-	DrainTime     time.Duration     `config:"drain_timeout"`
-	AddressLimit  int               `config:"requests_per_minute_and_address"`
-	TrustedProxy  []string          `config:"trusted_proxies"`    // networks whose X-Forwarded-For counts
-	ServiceURLs   map[string]string `config:"services"`           // base URLs of services that run elsewhere, several with commas
-	Profile       bool              `config:"profile"`            // serve /debug/pprof to this machine
-	ServiceSecret string            `config:"service_key,secret"` // the same in every process; other secrets are derived from it
+	Listen          string            `config:"listen"`
+	TLS             TLSSettings       `config:"tls"`
+	PublicURL       string            `config:"public_url"` // the same in every process of an installation
+	DataDir         string            `config:"data_dir"`
+	Demo            bool              `config:"demo"`
+	DemoFile        string            `config:"demo_file"` // default: demo.json in the data folder
+	Log             LogSettings       `config:"log"`
+	Database        DatabaseSettings  `config:"database"`
+	Broker          BrokerSettings    `config:"broker"`
+	Consul          ConsulSettings    `config:"consul"`
+	Advertise       string            `config:"advertise"` // host:port under which other processes reach this one; default: listen
+	ServiceURLs     map[string]string `config:"services"`  // base URLs of services that run elsewhere, several with commas; without Consul
+	RequestTime     time.Duration     `config:"request_timeout"`
+	DrainDelay      time.Duration     `config:"drain_delay"` // between leaving the lists of others and taking no more requests
+	DrainTime       time.Duration     `config:"drain_timeout"`
+	AddressLimit    int               `config:"requests_per_minute_and_address"`
+	EventsPerTenant int               `config:"events_per_second_and_tenant"`
+	TrustedProxy    []string          `config:"trusted_proxies"` // networks whose X-Forwarded-For counts
+	MetricsFrom     []string          `config:"metrics_from"`    // networks that may read /metrics, besides the machine itself
+	Telemetry       TelemetrySettings `config:"telemetry"`
+	Profile         bool              `config:"profile"`            // serve /debug/pprof to this machine
+	ServiceSecret   string            `config:"service_key,secret"` // the same in every process; other secrets are derived from it
 
 	// Provided are services of this process that are no App: the neighbours in a test.
 	Provided map[string]http.Handler
@@ -58,11 +49,48 @@ type LogSettings struct {
 	Access bool   `config:"access"`
 }
 
-// DatabaseSettings say where tables live; empty URLs mean SQLite files in the data folder.
+// TLSSettings make the process listen with TLS; the files are read again when they change.
+type TLSSettings struct {
+	CertFile string `config:"cert_file"`
+	KeyFile  string `config:"key_file"`
+}
+
+// BrokerSettings say where the NATS JetStream cluster is; without URLs the process has a
+// broker of its own, in the data folder, that nobody else can use.
+type BrokerSettings struct {
+	URLs     []string `config:"urls"` // tls://nats1:4222
+	User     string   `config:"user"`
+	Password string   `config:"password,secret"`
+	CAFile   string   `config:"ca_file"`
+	CertFile string   `config:"cert_file"`
+	KeyFile  string   `config:"key_file"`
+	Replicas int      `config:"replicas"` // of each stream
+}
+
+// ConsulSettings say how to find other services; without an address they are found by services.
+type ConsulSettings struct {
+	Address         string        `config:"address"` // 127.0.0.1:8500
+	Scheme          string        `config:"scheme"`
+	Token           string        `config:"token,secret"`
+	CAFile          string        `config:"ca_file"`
+	CertFile        string        `config:"cert_file"`
+	KeyFile         string        `config:"key_file"`
+	Datacenter      string        `config:"datacenter"`
+	CheckInterval   time.Duration `config:"check_interval"`
+	DeregisterAfter time.Duration `config:"deregister_after"` // of an instance that does not answer; Consul's least is 1 min
+}
+
+// TelemetrySettings say where traces go; without an endpoint none are made.
+type TelemetrySettings struct {
+	OTLPEndpoint string  `config:"otlp_endpoint"` // http://collector:4318
+	SampleRatio  float64 `config:"sample_ratio"`  // of the traces that begin here; others follow their caller
+}
+
+// DatabaseSettings say where tables live; an empty URL means SQLite files in the data folder.
 type DatabaseSettings struct {
-	URL      string `config:"url,secret"`
-	OwnerURL string `config:"owner_url,secret"`
-	Prefix   string `config:"schema_prefix"` // each service's schema is named prefix + service
+	URL      string `config:"url,secret"`       // of the role that serves
+	OwnerURL string `config:"owner_url,secret"` // of the role that migrates; without it nothing is migrated at the start
+	Prefix   string `config:"schema_prefix"`    // each service's schema is named prefix + service
 	Conns    int    `config:"connections"`
 }
 
@@ -70,7 +98,9 @@ type DatabaseSettings struct {
 func Defaults() Settings {
 	return Settings{
 		Listen: "127.0.0.1:8080", DataDir: "data", Log: LogSettings{Level: "info", Format: "auto", Access: true},
-		RequestTime: 30 * time.Second, DrainTime: 4 * time.Second, AddressLimit: 6000,
+		RequestTime: 30 * time.Second, DrainTime: 4 * time.Second, AddressLimit: 6000, EventsPerTenant: 1000,
+		Broker: BrokerSettings{Replicas: 3},
+		Consul: ConsulSettings{Scheme: "http", CheckInterval: 5 * time.Second, DeregisterAfter: time.Minute},
 	}
 }
 
@@ -83,8 +113,21 @@ func (s *Settings) Validate() error {
 	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Host == "" || strings.HasSuffix(u.Path, "/")) {
 		errs = append(errs, fmt.Errorf("public_url: %q is no base URL, want for example https://basis.example.de", s.PublicURL))
 	}
-	if (s.Database.URL == "") != (s.Database.OwnerURL == "") {
-		errs = append(errs, errors.New("database: url (serves) and owner_url (migrates) go together"))
+	if s.Database.URL == "" && s.Database.OwnerURL != "" {
+		errs = append(errs, errors.New("database: owner_url (migrates) is nothing without url (serves)"))
+	}
+	if (s.TLS.CertFile == "") != (s.TLS.KeyFile == "") {
+		errs = append(errs, errors.New("tls: cert_file and key_file go together"))
+	}
+	errs = append(errs, s.Broker.validate(), s.Consul.validate())
+	if (len(s.Broker.URLs) > 0 || s.Consul.Address != "") && s.ServiceSecret == "" {
+		errs = append(errs, errors.New("service_key: several processes need the same one; set 32 random characters or more"))
+	}
+	if len(s.Broker.URLs) > 0 && s.PublicURL == "" {
+		errs = append(errs, errors.New("public_url: several processes need the same one: the address of the edge"))
+	}
+	if _, _, err := net.SplitHostPort(s.Advertise); s.Advertise != "" && err != nil {
+		errs = append(errs, fmt.Errorf("advertise: %q is no address, want for example 10.0.0.5:8080", s.Advertise))
 	}
 	if n := len(s.ServiceSecret); n > 0 && n < minServiceKey {
 		errs = append(errs, fmt.Errorf("service_key: %d characters are too few, want %d random ones or more", n, minServiceKey))
@@ -92,71 +135,46 @@ func (s *Settings) Validate() error {
 	if s.RequestTime <= 0 || s.DrainTime <= 0 {
 		errs = append(errs, errors.New("request_timeout and drain_timeout: have to be longer than nothing, for example 30s and 4s"))
 	}
-	if _, err := s.proxies(); err != nil {
-		errs = append(errs, err)
+	_, proxies := networks("trusted_proxies", s.TrustedProxy)
+	_, readers := networks("metrics_from", s.MetricsFrom)
+	return errors.Join(append(errs, proxies, readers)...)
+}
+
+func (b BrokerSettings) validate() error {
+	var errs []error
+	for _, u := range b.URLs {
+		if p, err := url.Parse(u); err != nil || p.Host == "" || p.User != nil || (p.Scheme != "nats" && p.Scheme != "tls") {
+			errs = append(errs, fmt.Errorf("broker.urls: %q is none, want for example tls://nats1:4222, without a password", u))
+		}
+	}
+	if b.Replicas < 1 || b.Replicas > 5 {
+		errs = append(errs, fmt.Errorf("broker.replicas: %d, want 1 to 5", b.Replicas))
+	}
+	return errors.Join(errs...)
+}
+
+func (c ConsulSettings) validate() error {
+	var errs []error
+	if c.Scheme != "http" && c.Scheme != "https" {
+		errs = append(errs, fmt.Errorf("consul.scheme: %q, want http or https", c.Scheme))
+	}
+	if c.CheckInterval < time.Second || c.DeregisterAfter < time.Minute {
+		errs = append(errs, errors.New("consul: check_interval is 1s at least, deregister_after 1m"))
 	}
 	return errors.Join(errs...)
 }
 
 const minServiceKey = 32
 
-// proxies are the networks whose X-Forwarded-For counts.
-func (s *Settings) proxies() ([]netip.Prefix, error) {
+// networks reads a list such as 10.0.0.0/8.
+func networks(key string, list []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
-	for _, text := range s.TrustedProxy {
+	for _, text := range list {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("trusted_proxies: %q is no network, want for example 10.0.0.0/8", text)
+			return nil, fmt.Errorf("%s: %q is no network, want for example 10.0.0.0/8", key, text)
 		}
 		out = append(out, p)
 	}
 	return out, nil
-}
-
-// errDone ends the process without starting it, successfully.
-var errDone = errors.New("done")
-
-// read parses the arguments and loads the configuration.
-func read(name string, args, env []string, out io.Writer) (flags, *config.Config, Settings, error) {
-	var f flags
-	parser, err := kong.New(&f, kong.Name(name), kong.Writers(out, out), kong.Exit(func(int) {}),
-		kong.Description("Base services of a municipal IT provider. Without arguments it runs on 127.0.0.1:8080 with the folder ./data."))
-	if err != nil {
-		return f, nil, Settings{}, err
-	}
-	for _, a := range args {
-		if a == "--help" || a == "-h" {
-			if _, err := parser.Parse([]string{"--help"}); err == nil || len(args) > 0 {
-				return f, nil, Settings{}, errDone
-			}
-		}
-	}
-	if _, err := parser.Parse(args); err != nil {
-		return f, nil, Settings{}, fmt.Errorf("%w; see %s --help", err, name)
-	}
-	overrides := map[string]any{}
-	set := func(key, v string) {
-		if v != "" {
-			overrides["server."+key] = v
-		}
-	}
-	set("listen", f.Listen)
-	set("public_url", f.PublicURL)
-	set("data_dir", f.Data)
-	if f.Demo {
-		overrides["server.demo"] = "true"
-	}
-	cfg, err := config.Load(f.Config, env, overrides)
-	if err != nil {
-		return f, nil, Settings{}, err
-	}
-	s := Defaults()
-	if err := cfg.Section("server").Decode(&s); err != nil {
-		return f, nil, s, err
-	}
-	s.DataDir, err = filepath.Abs(s.DataDir)
-	if err != nil {
-		return f, nil, s, err
-	}
-	return f, cfg, s, os.MkdirAll(s.DataDir, 0o750)
 }

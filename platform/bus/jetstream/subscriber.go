@@ -66,12 +66,14 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, err
 	}
-	info, err := sub.ensure(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := sub.rewind(ctx, info); err != nil {
-		return nil, err
+	if !s.t.cfg.Patient { // else the first session does it
+		info, err := sub.ensure(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := sub.rewind(ctx, info); err != nil {
+			return nil, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +184,10 @@ func (s *subscription) repair(status <-chan nats.Status) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		err := declare(ctx, s.t.js, s.stream)
+		var err error
+		if s.t.owns(s.stream.Name) {
+			err = declare(ctx, s.t.js, s.stream)
+		}
 		if err == nil {
 			_, err = s.ensure(ctx)
 		}

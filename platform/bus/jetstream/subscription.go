@@ -101,7 +101,7 @@ func (s *subscription) run() {
 func (s *subscription) pull() {
 	backoff := firstBackoff
 	for attempt := 0; s.ctx.Err() == nil; attempt++ {
-		healthy, err := s.session(attempt > 0)
+		healthy, err := s.session(attempt > 0 || s.t.cfg.Patient)
 		if err == nil {
 			continue
 		}

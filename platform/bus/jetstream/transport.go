@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,14 @@ import (
 
 // Config is what a Transport needs to know. Zero values take the default.
 type Config struct {
-	Streams []Stream // created or changed by New
+	Streams []Stream // of all topics; created or changed by New, as far as Own says
+
+	// Own names the streams that are declared here; nil is all of them. Others' are declared by
+	// the services that tell their events.
+	Own []string
+	// Patient lets New and Subscribe succeed while the broker, or another's stream, is not there
+	// yet. What could not be declared is tried again until it is, or until Close.
+	Patient bool
 
 	AckWait       time.Duration // after which the broker gives a dead instance's messages to another: 30 s
 	MaxAckPending int           // of a group and topic, over all instances: 4096
@@ -60,6 +68,9 @@ type Transport struct {
 
 	mu          sync.Mutex
 	subscribers map[*Subscriber]struct{}
+
+	declaring sync.WaitGroup
+	giveUp    context.CancelFunc
 }
 
 // New declares the streams and returns a Transport. A declaration that would drop messages or
@@ -88,12 +99,52 @@ func New(ctx context.Context, nc *nats.Conn, cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	for _, s := range cfg.Streams {
-		if err := declare(ctx, js, s); err != nil {
-			return nil, err
+	t := &Transport{nc: nc, js: js, cfg: cfg, subscribers: map[*Subscriber]struct{}{}, giveUp: func() {}}
+	if cfg.Patient {
+		background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		t.giveUp = cancel
+		t.declaring.Go(func() { t.declarePatiently(background) })
+		return t, nil
+	}
+	return t, t.declareOwn(ctx)
+}
+
+func (t *Transport) owns(stream string) bool {
+	return t.cfg.Own == nil || slices.Contains(t.cfg.Own, stream)
+}
+
+func (t *Transport) declareOwn(ctx context.Context) error {
+	for _, s := range t.cfg.Streams {
+		if !t.owns(s.Name) {
+			continue
+		}
+		if err := declare(ctx, t.js, s); err != nil {
+			return err
 		}
 	}
-	return &Transport{nc: nc, js: js, cfg: cfg, subscribers: map[*Subscriber]struct{}{}}, nil
+	return nil
+}
+
+// declarePatiently tries until the streams are as declared, and logs why they are not, once.
+func (t *Transport) declarePatiently(ctx context.Context) {
+	told := false
+	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
+		attempt, cancel := context.WithTimeout(ctx, setupTimeout)
+		err := t.declareOwn(attempt)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !told {
+			told = true
+			t.cfg.Log.Warn("streams are not declared yet", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(backoff):
+		}
+	}
 }
 
 func exponential(attempt int) time.Duration {
@@ -102,6 +153,8 @@ func exponential(attempt int) time.Duration {
 
 // Close closes the subscribers, waits for them, and gives the connection back.
 func (t *Transport) Close() error {
+	t.giveUp()
+	t.declaring.Wait()
 	t.mu.Lock()
 	subscribers := make([]*Subscriber, 0, len(t.subscribers))
 	for s := range t.subscribers {
@@ -116,7 +169,10 @@ func (t *Transport) Close() error {
 	wg.Wait()
 	t.js.CleanupPublisher()
 	if t.cfg.OwnConn {
-		if err := t.nc.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		err := t.nc.Drain()
+		if errors.Is(err, nats.ErrConnectionReconnecting) { // there is nobody to drain to
+			t.nc.Close()
+		} else if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 			errs[len(subscribers)] = fmt.Errorf("drain the connection: %w", err)
 		}
 	}

@@ -1,26 +1,23 @@
 -- +goose Up
--- What this service has to tell. The relay works across tenants, in the order of seq.
+-- What this service has to tell, until an hour after it was told: short enough to be one table.
+-- Each process relays what it has committed (holder), across tenants, from each in turn.
 CREATE TABLE outbox (
 	seq         {{.Serial}},
 	tenant_id   TEXT NOT NULL,
 	id          TEXT NOT NULL,
 	type        TEXT NOT NULL,
 	subject     TEXT NOT NULL,
+	prior       TEXT NOT NULL,
+	holder      TEXT NOT NULL,
 	payload     TEXT NOT NULL,
 	traceparent TEXT NOT NULL,
 	at          BIGINT NOT NULL,
 	sent_at     BIGINT
 );
-CREATE INDEX outbox_unsent ON outbox (seq) WHERE sent_at IS NULL;
+CREATE INDEX outbox_unsent ON outbox (holder, tenant_id, seq) WHERE sent_at IS NULL;
 CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL;
+{{if .Postgres}}CREATE INDEX outbox_prior ON outbox (tenant_id, subject, type, seq);{{end}}
 {{isolate "outbox"}}
-
--- One process relays at a time.
-CREATE TABLE outbox_lease (
-	name   TEXT PRIMARY KEY,
-	holder TEXT NOT NULL,
-	until  BIGINT NOT NULL
-);
 
 -- What this service has heard and done.
 CREATE TABLE inbox (
@@ -29,7 +26,9 @@ CREATE TABLE inbox (
 	id        TEXT NOT NULL,
 	at        BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, consumer, id)
-);
+) {{partition}};
+{{partitions "inbox"}}
+-- For purging, across tenants.
 CREATE INDEX inbox_at ON inbox (at);
 {{isolate "inbox"}}
 
@@ -48,10 +47,10 @@ CREATE TABLE dead_letters (
 	at          BIGINT NOT NULL,
 	replayed_at BIGINT,
 	PRIMARY KEY (tenant_id, consumer, id)
-);
+) {{partition}};
+{{partitions "dead_letters"}}
 {{isolate "dead_letters"}}
 -- +goose Down
 DROP TABLE dead_letters;
 DROP TABLE inbox;
-DROP TABLE outbox_lease;
 DROP TABLE outbox;
