@@ -60,7 +60,10 @@ func openUnit(ctx context.Context, h *run.Host, logins func(*run.Host, *web.Site
 	if s.zone, err = time.LoadLocation("Europe/Berlin"); err != nil {
 		return run.Unit{}, err
 	}
-	if s.folder, err = newFolder(filepath.Join(h.DataDir, "forms", "files")); err != nil {
+	if cfg.Files == "" {
+		cfg.Files = filepath.Join(h.DataDir, "forms", "files")
+	}
+	if s.folder, err = newFolder(cfg.Files); err != nil {
 		return run.Unit{}, err
 	}
 	catalogue, err := fs.Sub(embedded, "catalogue")

@@ -18,6 +18,9 @@ type Config struct {
 	Retry time.Duration `config:"retry_every"`
 	// Purge is how often old drafts and files without an owner are looked for.
 	Purge time.Duration `config:"purge_every"`
+	// Files is the folder of uploaded files, which several instances have to share; by default
+	// forms/files in the data folder.
+	Files string `config:"files_dir"`
 }
 
 func defaults() Config {
