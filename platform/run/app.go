@@ -37,6 +37,10 @@ type Unit struct {
 	// Seed makes the demo content, if it is not there yet, and adds what a client needs to
 	// know to the demo description. It may call other services.
 	Seed func(ctx context.Context, d Demo) error
+	// Restored does, under db.System and once after the database was brought back from a backup,
+	// what lets a service go on that is older than what others have of it: it tells again what
+	// they keep copies of, as newer than any they could have, and gives out no number twice.
+	Restored func(ctx context.Context, tx *db.Tx) error
 	// Close gives back what Open took, after the last request and event.
 	Close func() error
 }

@@ -6,9 +6,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
-
-	"basisdienste/platform/idem"
-	"basisdienste/platform/outbox"
 )
 
 // startParts starts routers and jobs. They end when cancel is called.
@@ -23,8 +20,8 @@ func (p *Process) startParts() {
 		})
 		d := o.host.DB
 		o.unit.Jobs = append(o.unit.Jobs,
-			Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return outbox.Purge(ctx, d, keepEvents, keepHandled) }},
-			Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return idem.Purge(ctx, d) }})
+			Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return purgeEvents(ctx, d) }},
+			Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return purgeKeys(ctx, d) }})
 		for _, j := range o.unit.Jobs {
 			p.parts.Go(func() { repeat(ctx, j, o.host.Log) })
 		}

@@ -70,7 +70,9 @@ const (
 	brokerSync = 10 * time.Second
 	// consulNews is how long others may take to hear that an instance has left.
 	consulNews = time.Second
-	keepEvents = time.Hour
+	// keepEvents is longer than a handler is tried (see bus.Config.Patience): what is not handled
+	// at the time of a backup can be sent again after its restore.
+	keepEvents = 2 * time.Hour
 	// longestTransfer bounds an upload or a download; JSON bodies have less time (see kit).
 	longestTransfer = 10 * time.Minute
 	// keepHandled is longer than the broker keeps a message (see bus.Streams).
@@ -130,6 +132,9 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 	}
 	if err := cfg.Unused("server"); err != nil {
 		return nil, usageError{err}
+	}
+	if err := p.recoverAll(ctx); err != nil {
+		return nil, err
 	}
 	p.startParts()
 	if err := p.serve(listener, front); err != nil {

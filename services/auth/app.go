@@ -60,5 +60,5 @@ func open(ctx context.Context, h *run.Host, providers []OpenProvider) (run.Unit,
 	if err := s.firstClient(ctx, h.Secret); err != nil {
 		return run.Unit{}, err
 	}
-	return run.Unit{Jobs: s.jobs(), Seed: func(ctx context.Context, d run.Demo) error { return s.seed(ctx, h.Secret, d) }}, nil
+	return run.Unit{Jobs: s.jobs(), Seed: func(ctx context.Context, d run.Demo) error { return s.seed(ctx, h.Secret, d) }, Restored: restored}, nil
 }

@@ -68,7 +68,7 @@ func open(ctx context.Context, h *run.Host, parts []Part) (run.Unit, error) {
 	}
 	s.routes(h.Mux, h.Verifier)
 	p.routes(h.Mux)
-	unit := run.Unit{Jobs: []run.Job{
+	unit := run.Unit{Restored: restored, Jobs: []run.Job{
 		{Name: "sweep", Every: cfg.SweepEvery, Run: s.Sweep},
 		{Name: "expire", Every: cfg.SweepEvery, Run: s.Expire},
 	}}

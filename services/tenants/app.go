@@ -41,6 +41,6 @@ func open(_ context.Context, h *run.Host) (run.Unit, error) {
 	s.listen(h.Bus)
 	return run.Unit{
 		Jobs: []run.Job{{Name: "tell-catalogue", Every: cfg.CatalogueEvery, Run: s.tellCatalogue}},
-		Seed: s.seed,
+		Seed: s.seed, Restored: restored,
 	}, nil
 }
