@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/url"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type TelemetryConfig struct {
 	Service  string // the process: "paymentd"
 	Version  string
 	Instance string // under which others reach the process
+	Log      *slog.Logger
 }
 
 // Validate implements the check of package config.
@@ -72,10 +74,14 @@ func StartTelemetry(ctx context.Context, cfg TelemetryConfig) (shutdown func(con
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	sender := &sender{SpanExporter: exporter, log: cfg.Log}
 	// Who samples is decided in recorded; the SDK sees only what is to be recorded.
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithSampler(sdktrace.AlwaysSample()),
-		sdktrace.WithBatcher(exporter, sdktrace.WithBatchTimeout(time.Second)),
+		sdktrace.WithBatcher(sender, sdktrace.WithBatchTimeout(time.Second)),
 		sdktrace.WithResource(resource.NewSchemaless(
 			attribute.String("service.name", cfg.Service), attribute.String("service.version", cfg.Version),
 			attribute.String("service.instance.id", cfg.Instance), attribute.String("service.namespace", "basis"),
@@ -85,11 +91,34 @@ func StartTelemetry(ctx context.Context, cfg TelemetryConfig) (shutdown func(con
 	current.Store(mine)
 	return func(ctx context.Context) error {
 		current.CompareAndSwap(mine, nil)
-		if err := provider.Shutdown(ctx); err != nil {
+		err := provider.Shutdown(ctx)
+		if failing := sender.failing.Load(); failing != nil {
+			err = errors.Join(err, *failing)
+		}
+		if err != nil {
 			return fmt.Errorf("telemetry: the last spans were not sent: %w", err)
 		}
 		return nil
 	}, nil
+}
+
+// sender logs when sending begins to fail and when it works again, not each batch.
+type sender struct {
+	sdktrace.SpanExporter
+	log     *slog.Logger
+	failing atomic.Pointer[error]
+}
+
+// ExportSpans implements sdktrace.SpanExporter; a batch that cannot be sent is dropped.
+func (s *sender) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	err := s.SpanExporter.ExportSpans(ctx, spans)
+	switch {
+	case err != nil && s.failing.Swap(&err) == nil:
+		s.log.WarnContext(ctx, "traces are dropped: the collector does not take them", "error", err)
+	case err == nil && s.failing.Swap(nil) != nil:
+		s.log.InfoContext(ctx, "traces are taken again")
+	}
+	return nil // the SDK would hand it to a global handler
 }
 
 // recorded decides whether a span below parent is recorded.
