@@ -22,6 +22,7 @@ func newProxy(p *pool) *proxy {
 		Rewrite: func(q *httputil.ProxyRequest) {
 			q.Out.URL.Scheme, q.Out.URL.Host = "http", p.service // the pool says which instance
 			q.Out.Host = q.In.Host
+			q.Out.URL.RawQuery = q.In.URL.RawQuery // what cannot be parsed is the service's to refuse
 			// What proxies before us wrote is kept: limit.Address reads it from its end and
 			// believes only whom it is told to.
 			q.Out.Header["X-Forwarded-For"] = q.In.Header["X-Forwarded-For"]

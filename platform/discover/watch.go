@@ -1,10 +1,132 @@
 package discover
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"log/slog"
+	"net"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/hashicorp/consul/api"
 )
+
+const (
+	// waitAtConsul is how long a query may wait for news; Consul adds a sixteenth.
+	waitAtConsul = 15 * time.Second
+	// answerTime is what an answer may take beside it. A link that went dead is noticed by it.
+	answerTime = 5 * time.Second
+	// pause between two queries, so that a service in flux costs twenty queries a second at most.
+	pause = 50 * time.Millisecond
+)
+
+// watch keeps p as Consul says, until Close. go-kit's sd/consul has an instancer for this, which
+// is not used: its Stop leaves the query that waits at Consul running, with three goroutines,
+// for up to five minutes; after an error it sleeps for up to a minute, deaf to Stop; and it
+// tells no more of an instance than its address. Here the context ends both.
+func (c *Consul) watch(p *pool, known func()) {
+	defer known()
+	var index uint64
+	var doubt time.Time // until then instances that an answer lacks are kept
+	var before []address
+	again := newBackOff()
+	for {
+		wait := waitAtConsul
+		if left := doubt.Sub(c.cfg.Clock()); left > 0 {
+			wait = min(wait, left+pause) // ask again when doubt ends
+		} else {
+			before = nil
+		}
+		list, next, err := c.ask(p.service, index, wait)
+		if c.ctx.Err() != nil {
+			return
+		}
+		if err != nil || next < index { // Consul starts to count anew when it lost its state
+			before, doubt, index = p.addresses(), c.cfg.Clock().Add(3*c.cfg.CheckInterval), 0
+		}
+		if err != nil {
+			c.link.lost(p.service, err)
+			known()
+			if !c.sleep(c.ctx, again.NextBackOff()) {
+				return
+			}
+			continue
+		}
+		c.link.found(p.service)
+		again.Reset()
+		if next >= index {
+			index = next
+		}
+		for _, a := range before {
+			if !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+		p.set(list)
+		known()
+		if !c.sleep(c.ctx, pause) {
+			return
+		}
+	}
+}
+
+// ask returns the instances that pass their checks, as soon as they differ from those of the
+// index, or after wait.
+func (c *Consul) ask(service string, index uint64, wait time.Duration) ([]address, uint64, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, wait+wait/16+answerTime)
+	defer cancel()
+	entries, meta, err := c.client.Health().Service(service, "", true, (&api.QueryOptions{WaitIndex: index, WaitTime: wait}).WithContext(ctx))
+	if err != nil {
+		return nil, 0, err
+	}
+	if meta.LastIndex == 0 { // to ask with it would not wait
+		return nil, 0, errors.New("consul answered without an index")
+	}
+	list := make([]address, 0, len(entries))
+	for _, e := range entries {
+		scheme := e.Service.Meta[metaScheme]
+		if scheme != "http" && scheme != "https" {
+			scheme = c.scheme(false)
+		}
+		host := cmp.Or(e.Service.Address, e.Node.Address)
+		list = append(list, address{scheme, net.JoinHostPort(host, strconv.Itoa(e.Service.Port))})
+	}
+	slices.SortFunc(list, func(a, b address) int { return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.scheme, b.scheme)) })
+	return slices.Compact(list), meta.LastIndex, nil
+}
+
+// scheme of a service's instances.
+func (c *Consul) scheme(secured bool) string {
+	if secured || c.cfg.TLS {
+		return "https"
+	}
+	return "http"
+}
+
+// sleep waits for d; it is false if ctx ended before.
+func (c *Consul) sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// newBackOff waits longer from one failure to the next, 5 s at most, and each time a little
+// differently, so that not all processes come back at once.
+func newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.Multiplier, b.MaxInterval = 100*time.Millisecond, 2, 4*time.Second
+	b.RandomizationFactor = 0.25
+	return b
+}
 
 // link knows whether Consul answers, and logs when that changes.
 type link struct {
@@ -12,7 +134,7 @@ type link struct {
 	clock func() time.Time
 
 	mu    sync.Mutex
-	since time.Time           // when the first went away
+	since time.Time           // when the first went without an answer
 	away  map[string]struct{} // who is without an answer
 }
 
@@ -20,7 +142,25 @@ func newLink(log *slog.Logger, clock func() time.Time) *link {
 	return &link{log: log, clock: clock, away: map[string]struct{}{}}
 }
 
-func (c *Consul) watch(p *pool, known func()) {
-	known()
-	<-c.ctx.Done()
+// lost says that who got no answer.
+func (l *link) lost(who string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.away) == 0 {
+		l.since = l.clock()
+		l.log.Warn("consul is away: the instances known last are kept", "err", err) //nolint:sloglint // belongs to no request
+	}
+	l.away[who] = struct{}{}
+}
+
+// found says that who got an answer.
+func (l *link) found(who string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.away) == 0 {
+		return
+	}
+	if delete(l.away, who); len(l.away) == 0 {
+		l.log.Info("consul is back", "away_for", l.clock().Sub(l.since)) //nolint:sloglint // belongs to no request
+	}
 }
