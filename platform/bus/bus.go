@@ -25,6 +25,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"basisdienste/platform/bus/jetstream"
 	"basisdienste/platform/db"
@@ -53,6 +54,7 @@ type Config struct {
 	DB        *db.DB
 	Transport *jetstream.Transport
 	Log       *slog.Logger
+	Metrics   prometheus.Registerer // of the service; nil keeps none
 	// EventsPerTenant is how many events of one tenant go out in a second: see outbox.Relay.
 	EventsPerTenant int
 	// Tries of a handler before the event becomes a dead letter; 0 means 10. The transport
@@ -73,6 +75,7 @@ type Config struct {
 type Router struct {
 	cfg       Config
 	consumers map[string]consumer // by name
+	metrics   *metrics
 
 	mu      sync.Mutex
 	failing map[attempt]failure // what is being tried again; forgotten at a restart
@@ -90,6 +93,7 @@ type failure struct {
 
 type consumer struct {
 	name, topic string
+	span        string // in traces
 	try         func(ctx context.Context, m Meta, payload []byte) error
 }
 
@@ -107,7 +111,9 @@ func New(cfg Config) *Router {
 	if cfg.OrderWait == 0 {
 		cfg.OrderWait = 30 * time.Second
 	}
-	return &Router{cfg: cfg, consumers: map[string]consumer{}, failing: map[attempt]failure{}}
+	r := &Router{cfg: cfg, consumers: map[string]consumer{}, metrics: newMetrics(cfg.Metrics), failing: map[attempt]failure{}}
+	obs.Register(cfg.Metrics, newBacklog(r))
+	return r
 }
 
 // Handle lets fn have its effect in the service's database exactly once for each event: the
@@ -115,9 +121,10 @@ func New(cfg Config) *Router {
 // The consumer's name is for good: another name hears everything from the beginning.
 func Handle[E outbox.Event](r *Router, name string, fn func(ctx context.Context, tx *db.Tx, m Meta, e E) error) {
 	add(r, name, func(ctx context.Context, m Meta, e E) error {
-		return r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
+		var again bool
+		err := r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
 			first, err := outbox.First(ctx, tx, name, m.ID)
-			if err != nil || !first {
+			if again = !first; err != nil || again {
 				return err
 			}
 			if err := inOrder(ctx, tx, name, m); err != nil {
@@ -125,6 +132,10 @@ func Handle[E outbox.Event](r *Router, name string, fn func(ctx context.Context,
 			}
 			return fn(ctx, tx, m, e)
 		})
+		if err == nil && again {
+			r.metrics.duplicates.WithLabelValues(name).Inc()
+		}
+		return err
 	})
 }
 
@@ -139,8 +150,12 @@ func Call[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m
 			}
 			return inOrder(ctx, tx, name, m)
 		})
-		if err != nil || seen {
+		if err != nil {
 			return err
+		}
+		if seen {
+			r.metrics.duplicates.WithLabelValues(name).Inc()
+			return nil
 		}
 		if err := fn(ctx, m, e); err != nil {
 			return err
@@ -172,7 +187,8 @@ func add[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m 
 	if _, twice := r.consumers[name]; twice {
 		panic("bus: two handlers named " + name + " in " + r.cfg.Service)
 	}
-	r.consumers[name] = consumer{name: name, topic: zero.EventType(), try: func(ctx context.Context, m Meta, payload []byte) error {
+	r.metrics.know(name)
+	r.consumers[name] = consumer{name: name, topic: zero.EventType(), span: "process " + zero.EventType(), try: func(ctx context.Context, m Meta, payload []byte) error {
 		var e E
 		if err := json.Unmarshal(payload, &e); err != nil {
 			return fault.Unprocessable("event_unreadable", "the event's payload does not fit its type").Because(err)
@@ -185,7 +201,7 @@ func add[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m 
 func (r *Router) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	relay := outbox.Relay{DB: r.cfg.DB, Send: sender(r.cfg), Source: r.cfg.Service, PerTenant: r.cfg.EventsPerTenant, Log: r.cfg.Log}
+	relay := outbox.Relay{DB: r.cfg.DB, Send: r.send(r.cfg.Transport.Publisher()), Source: r.cfg.Service, PerTenant: r.cfg.EventsPerTenant, Log: r.cfg.Log}
 	wg.Go(func() { relay.Run(ctx) })
 	if len(r.consumers) == 0 {
 		<-ctx.Done()
@@ -223,17 +239,20 @@ func (h minLevel) WithGroup(g string) slog.Handler      { return minLevel{h.Hand
 func (r *Router) receive(c consumer) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		m := metaOf(msg)
-		ctx := obs.WithTraceParent(msg.Context(), msg.Metadata.Get(metaTrace))
+		ctx := msg.Context()
 		if err := m.check(); err != nil { // nobody could handle or even keep it
 			r.cfg.Log.ErrorContext(ctx, "event skipped: it is not one of ours", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "error", err)
 			return nil
 		}
-		ctx = tenant.With(ctx, tenant.Tenant{ID: m.Tenant})
+		ctx, span := r.follow(tenant.With(ctx, tenant.Tenant{ID: m.Tenant}), c, m, msg.Metadata.Get(metaTrace))
 		if m.prior != "" && r.failingFor(c, m) > r.cfg.OrderWait {
 			r.cfg.Log.WarnContext(ctx, "event is handled although an earlier one of its aggregate is not", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "id", m.ID, "earlier", m.prior)
 			m.prior = ""
 		}
+		began := time.Now()
 		err := r.once(ctx, c, m, msg.Payload)
+		r.metrics.tried(c.name, m, began, err)
+		span.End(err)
 		if err != nil && ctx.Err() == nil && r.giveUp(ctx, c, m, err) {
 			err = r.bury(ctx, c, m, msg, err)
 		}
@@ -324,12 +343,16 @@ func (r *Router) once(ctx context.Context, c consumer, m Meta, payload []byte) (
 // bury keeps the event as a dead letter and lets the next one go on.
 func (r *Router) bury(ctx context.Context, c consumer, m Meta, msg *message.Message, cause error) error {
 	r.cfg.Log.ErrorContext(ctx, "event given up", "consumer", r.cfg.Service+"-"+c.name, "event", m.Type, "id", m.ID, "error", cause)
-	return r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
+	err := r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
 		return outbox.Bury(ctx, tx, outbox.DeadLetter{
 			ID: m.ID, Consumer: c.name, Type: m.Type, Source: m.Source, Subject: m.Subject, Payload: string(msg.Payload),
 			TraceParent: msg.Metadata.Get(metaTrace), EventAt: db.NewTime(m.Time), Error: describe(cause),
 		})
 	})
+	if err == nil {
+		r.metrics.dead.WithLabelValues(c.name).Inc()
+	}
+	return err
 }
 
 // describe is the error as the operator may see it: our words, without personal data.

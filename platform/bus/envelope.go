@@ -48,17 +48,6 @@ func (m Meta) check() error {
 	return nil
 }
 
-func sender(cfg Config) outbox.Send {
-	publisher := cfg.Transport.Publisher()
-	return func(ctx context.Context, records []outbox.Record) []error {
-		batch := make([]jetstream.Item, len(records))
-		for i, rec := range records {
-			batch[i] = jetstream.Item{Topic: rec.Type, Message: toMessage(cfg.Service, rec)}
-		}
-		return publisher.PublishBatch(ctx, batch)
-	}
-}
-
 // Publish sends one event at once, without an outbox: for tests and tools.
 func Publish(ctx context.Context, t *jetstream.Transport, source string, tenantID id.ID, e outbox.Event, at time.Time) error {
 	payload, err := json.Marshal(e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -117,4 +118,10 @@ func (c client) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	span.End(err)
 	return resp, err
+}
+
+// Sampled reports whether a span that follows the traceparent s would be recorded, cheaply.
+func Sampled(s string) bool {
+	const flags = len("00-") + 32 + len("-") + 16 + len("-") // two hex digits; the last bit is "sampled"
+	return current.Load() != nil && len(s) >= flags+2 && strings.IndexByte("13579bdf", s[flags+1]) >= 0
 }
