@@ -79,6 +79,7 @@ type Dir struct {
 	db     *db.DB
 	clock  func() time.Time
 	found  *lru.Cache[string, fresh[Entry]]
+	hosts  *lru.Cache[string, fresh[Entry]] // the zero Entry for a host of nobody
 	grants *lru.Cache[string, fresh[grants]]
 	change atomic.Int64 // counts the changes that this process heard
 }
@@ -97,6 +98,7 @@ func remember[T any](d *Dir, c *lru.Cache[string, fresh[T]], key string, value T
 func (d *Dir) forget() {
 	d.change.Add(1)
 	d.found.Purge()
+	d.hosts.Purge()
 	d.grants.Purge()
 }
 
@@ -110,7 +112,10 @@ type fresh[T any] struct {
 // hears is seen at once.
 const Stale = 2 * time.Second
 
-const cacheSize = 4096
+const (
+	cacheSize = 4096
+	maxHost   = 253 // characters (RFC 1035)
+)
 
 type grants struct {
 	Enabled bool           `json:"enabled"`
@@ -120,7 +125,7 @@ type grants struct {
 
 // New returns the directory that lives in d.
 func New(d *db.DB, clock func() time.Time) *Dir {
-	return &Dir{db: d, clock: clock, found: newCache[Entry](), grants: newCache[grants]()}
+	return &Dir{db: d, clock: clock, found: newCache[Entry](), hosts: newCache[Entry](), grants: newCache[grants]()}
 }
 
 func newCache[T any]() *lru.Cache[string, fresh[T]] {
@@ -170,6 +175,28 @@ func (d *Dir) ByKey(ctx context.Context, key string) (Entry, error) {
 		JOIN tenant_directory d ON d.tenant_id = k.tenant_id WHERE k.key = ? AND NOT d.erased ORDER BY k.tenant_id LIMIT 1`)
 }
 
+// ByHost finds a tenant by one of its own host names: in lower case, without port. That a host
+// is nobody's is remembered as well, for as long as Stale. Error: unknown_tenant.
+func (d *Dir) ByHost(ctx context.Context, host string) (Entry, error) {
+	if len(host) > maxHost {
+		return Entry{}, unknown(host)
+	}
+	if known, ok := d.hosts.Get(host); ok && d.clock().Before(known.until) {
+		if known.value.ID == "" {
+			return Entry{}, unknown(host)
+		}
+		return known.value, nil
+	}
+	seen := d.change.Load()
+	e, err := d.read(ctx, host, `SELECT d.entry FROM tenant_directory_hosts h
+		JOIN tenant_directory d ON d.tenant_id = h.tenant_id WHERE h.host = ? AND NOT d.erased ORDER BY h.tenant_id LIMIT 1`)
+	if err != nil && !fault.Is(err, "unknown_tenant") {
+		return Entry{}, err
+	}
+	remember(d, d.hosts, host, e, seen)
+	return e, err
+}
+
 func unknown(name string) error {
 	if len(name) > 64 {
 		name = name[:64]
@@ -182,17 +209,22 @@ func (d *Dir) find(ctx context.Context, cacheKey, name, query string) (Entry, er
 		return e.value, nil
 	}
 	seen := d.change.Load()
+	e, err := d.read(ctx, name, query)
+	if err == nil {
+		remember(d, d.found, cacheKey, e, seen)
+	}
+	return e, err
+}
+
+// read returns the entry that the query finds by the name. Error: unknown_tenant.
+func (d *Dir) read(ctx context.Context, name, query string) (Entry, error) {
 	var row db.JSON[Entry]
 	sys := db.System(ctx)
 	err := d.db.Read(sys, func(tx *db.Tx) error { return tx.Get(sys, &row, query, name) })
 	if errors.Is(err, db.ErrNoRows) {
 		return Entry{}, unknown(name)
 	}
-	if err != nil {
-		return Entry{}, err
-	}
-	remember(d, d.found, cacheKey, row.V, seen)
-	return row.V, nil
+	return row.V, err
 }
 
 // Each calls f for every tenant that is not erased, in the order of their slugs, until f
@@ -227,12 +259,20 @@ func (d *Dir) Apply(ctx context.Context, tx *db.Tx, e Entry) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM tenant_directory_keys WHERE tenant_id = ?`, e.ID); err != nil {
-		return err
-	}
-	for _, k := range e.Keys {
-		if _, err := tx.Exec(ctx, `INSERT INTO tenant_directory_keys (tenant_id, key) VALUES (?, ?)`, e.ID, k); err != nil {
+	for _, list := range []struct {
+		empty, fill string
+		values      []string
+	}{
+		{`DELETE FROM tenant_directory_keys WHERE tenant_id = ?`, `INSERT INTO tenant_directory_keys (tenant_id, key) VALUES (?, ?)`, e.Keys},
+		{`DELETE FROM tenant_directory_hosts WHERE tenant_id = ?`, `INSERT INTO tenant_directory_hosts (tenant_id, host) VALUES (?, ?)`, e.Hosts},
+	} {
+		if _, err := tx.Exec(ctx, list.empty, e.ID); err != nil {
 			return err
+		}
+		for _, v := range list.values {
+			if _, err := tx.Exec(ctx, list.fill, e.ID, v); err != nil {
+				return err
+			}
 		}
 	}
 	tx.OnCommit(d.forget)

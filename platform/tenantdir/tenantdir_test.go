@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"basisdienste/platform/db"
@@ -72,6 +74,70 @@ func TestApply_TakesTheNewestSnapshotWhateverTheOrder(t *testing.T) {
 		} {
 			if c[0] != c[1] {
 				t.Errorf("by %s = %s, want %s: at once, the cache notwithstanding", name, c[0], c[1])
+			}
+		}
+	})
+}
+
+func TestByHost(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, dir *tenantdir.Dir) {
+		const host = "service.erfurt.example"
+		check := func(when string, want map[string]string) {
+			t.Helper()
+			for host, want := range want {
+				if got := found(dir.ByHost(t.Context(), host)); got != want {
+					t.Errorf("%s: ByHost(%q) = %s, want %s", when, host, got, want)
+				}
+			}
+		}
+		long := strings.Repeat("a.", 126) + "aa"
+		check("nobody there", map[string]string{host: "unknown_tenant", "": "unknown_tenant", long: "unknown_tenant", "%": "unknown_tenant"})
+		e := entry("erfurt", 1)
+		e.Hosts = []string{host, "www.erfurt.example"}
+		apply(t, d, dir, e)
+		check("at once, though it was asked for before", map[string]string{host: "erfurt1", "www.erfurt.example": "erfurt1", "erfurt.example": "unknown_tenant"})
+		e.Version, e.Hosts = 2, []string{"www.erfurt.example"}
+		apply(t, d, dir, e)
+		check("one taken away", map[string]string{host: "unknown_tenant", "www.erfurt.example": "erfurt2"})
+		other := entry("jena", 1)
+		other.Hosts = []string{host}
+		apply(t, d, dir, other)
+		check("given to another", map[string]string{host: "jena1", "www.erfurt.example": "erfurt2"})
+		other.Version, other.Status = 2, tenantdir.Erased
+		apply(t, d, dir, other)
+		check("its tenant erased", map[string]string{host: "unknown_tenant"})
+	})
+}
+
+// TestHosts_KnownBeforeTheTable brings a directory of the first release to this one.
+func TestHosts_KnownBeforeTheTable(t *testing.T) {
+	t.Parallel()
+	first, err := fs.ReadFile(tenantdir.Migrations().FS, "migrations/00001_tenantdir.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := []db.Set{{Name: tenantdir.Migrations().Name, FS: fstest.MapFS{"migrations/00001_tenantdir.sql": {Data: first}}}}
+	dbtest.Each(t, before, func(t *testing.T, d *db.DB) {
+		for slug, hosts := range map[string][]string{"erfurt": {"a.example", "b.example"}, "jena": {}, "gera": nil, "gone": {"c.example"}} {
+			e := entry(slug, 1)
+			e.Hosts = hosts
+			ctx := tenant.With(t.Context(), e.Tenant)
+			err := d.Tx(ctx, func(tx *db.Tx) error {
+				_, err := tx.Exec(ctx, `INSERT INTO tenant_directory (tenant_id, slug, entry, version, erased) VALUES (?, ?, ?, 1, ?)`,
+					e.ID, slug, db.JSON[tenantdir.Entry]{V: e}, slug == "gone")
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Migrate(t.Context(), tenantdir.Migrations()); err != nil {
+			t.Fatalf("Migrate: %v", err)
+		}
+		dir := tenantdir.New(d, time.Now)
+		for host, want := range map[string]string{"a.example": "erfurt1", "b.example": "erfurt1", "c.example": "unknown_tenant"} {
+			if got := found(dir.ByHost(t.Context(), host)); got != want {
+				t.Errorf("ByHost(%s) = %s, want %s", host, got, want)
 			}
 		}
 	})
@@ -210,18 +276,22 @@ func TestDirectory_OtherTenantSeesNothing(t *testing.T) {
 	d := dbtest.NewPostgres(t, tenantdir.Migrations())
 	dir := tenantdir.New(d, time.Now)
 	erfurt, jena := entry("erfurt", 1, "160510000000"), entry("jena", 1, "160530000000")
+	erfurt.Hosts, jena.Hosts = []string{"erfurt.example"}, []string{"jena.example"}
 	apply(t, d, dir, erfurt)
 	apply(t, d, dir, jena)
 	ctx := tenant.With(t.Context(), jena.Tenant)
-	var slugs, keys []string
+	var slugs, keys, hosts []string
 	err := d.Read(ctx, func(tx *db.Tx) error {
 		if err := tx.Select(ctx, &slugs, `SELECT slug FROM tenant_directory`); err != nil {
 			return err
 		}
+		if err := tx.Select(ctx, &hosts, `SELECT host FROM tenant_directory_hosts`); err != nil {
+			return err
+		}
 		return tx.Select(ctx, &keys, `SELECT key FROM tenant_directory_keys`)
 	})
-	if err != nil || fmt.Sprint(slugs, keys) != "[jena] [160530000000]" {
-		t.Errorf("Jena sees %v %v, %v, want its own", slugs, keys, err)
+	if err != nil || fmt.Sprint(slugs, keys, hosts) != "[jena] [160530000000] [jena.example]" {
+		t.Errorf("Jena sees %v %v %v, %v, want its own", slugs, keys, hosts, err)
 	}
 	if err := d.Tx(ctx, func(tx *db.Tx) error { e := erfurt; e.Version = 2; return dir.Apply(ctx, tx, e) }); err == nil {
 		t.Error("Jena's transaction changed Erfurt's entry")
