@@ -5,14 +5,18 @@
 //
 //   - Tx is durable when it returns nil, and nothing of it exists when it returns an error.
 //     A context that is cancelled before the commit means not committed. One case is open on
-//     PostgreSQL: a connection that breaks between COMMIT and its answer is an error, and the
-//     server may have committed. Who repeats the work finds out by its keys.
+//     PostgreSQL: a connection that breaks between COMMIT and its answer is the fault
+//     outcome_unknown, and the server may have committed. Who repeats the work finds out by
+//     its keys.
 //   - The tenant of the context is the tenant of the transaction. PostgreSQL enforces it by
 //     row-level security; SQLite relies on the WHERE clauses, which the same tests check.
 //   - A statement that fails spoils its transaction, whether or not the error was looked at.
-//   - fn may run more than once (a deadlock, a neighbour in the same group commit that gave
-//     up), so it has no effects besides tx and variables that it sets anew each time.
-//     No network call and no waiting inside: on SQLite every other writer waits too.
+//   - fn may run more than once (a deadlock, a connection that broke before the commit, a
+//     neighbour in the same group commit that gave up), so it has no effects besides tx and
+//     variables that it sets anew each time. No network call and no waiting inside: on SQLite
+//     every other writer waits too.
+//   - A database that is away is a fault of the kind unavailable, database_unavailable, and
+//     nothing was changed; it is used again as soon as it is back.
 package db
 
 import (
@@ -50,9 +54,19 @@ type Config struct {
 	Schema string
 	// Conns bounds the connections (PostgreSQL) or the readers (SQLite); 0 means 8.
 	Conns int
-	Log   *slog.Logger
+	// PostgreSQL alone: how long a transaction waits for a connection (0 means 5 s), a statement
+	// may take (30 s) or wait for a lock (10 s), and a transaction may do nothing (60 s).
+	// Beyond it the transaction ends with the fault database_unavailable.
+	WaitTime, StatementTime, LockTime, IdleTime time.Duration
+	Log                                         *slog.Logger
 	// Clock is what Tx.Now reads; nil means time.Now.
 	Clock func() time.Time
+	// Observe is told each statement of the transactions before it runs, for tests that look at
+	// what is really asked. It must be safe for concurrent use. nil: nobody looks.
+	Observe func(query string, args []any)
+	// Process names this process among those that share a PostgreSQL database: work that it
+	// has begun is marked with the name, so that it finds it again after a restart.
+	Process string
 }
 
 // DB is one database. It is safe for concurrent use.
@@ -82,6 +96,9 @@ type scope struct {
 	tenant id.ID
 	all    bool
 	clock  func() time.Time
+
+	process string
+	observe func(query string, args []any)
 }
 
 type systemKey struct{}
@@ -113,6 +130,14 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.Conns <= 0 {
 		cfg.Conns = 8
 	}
+	for _, bound := range []struct {
+		time     *time.Duration
+		fallback time.Duration
+	}{{&cfg.WaitTime, 5 * time.Second}, {&cfg.StatementTime, 30 * time.Second}, {&cfg.LockTime, 10 * time.Second}, {&cfg.IdleTime, time.Minute}} {
+		if *bound.time <= 0 {
+			*bound.time = bound.fallback
+		}
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -142,6 +167,21 @@ func (d *DB) WithClock(clock func() time.Time) *DB {
 	return &other
 }
 
+// WithProcess returns the same database as another process sees it, for tests.
+func (d *DB) WithProcess(name string) *DB {
+	other := *d
+	other.cfg.Process = name
+	return &other
+}
+
+// Process is Config.Process on PostgreSQL, and empty on SQLite, whose file one process has alone.
+func (d *DB) Process() string {
+	if !d.Postgres() {
+		return ""
+	}
+	return d.cfg.Process
+}
+
 // Close ends the connections after the transactions under way.
 func (d *DB) Close() error { return d.engine.close() }
 
@@ -154,7 +194,7 @@ func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
-	sc.clock = d.clock
+	sc.clock, sc.process, sc.observe = d.clock, d.Process(), d.cfg.Observe
 	tx, err := d.engine.tx(ctx, sc, fn)
 	if err != nil {
 		return err
@@ -174,7 +214,7 @@ func (d *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
-	sc.clock = d.clock
+	sc.clock, sc.process, sc.observe = d.clock, d.Process(), d.cfg.Observe
 	return d.engine.read(ctx, sc, fn)
 }
 

@@ -14,6 +14,9 @@ import (
 	"testing/fstest"
 	"text/template"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 )
@@ -36,7 +39,9 @@ type Set struct {
 
 // Migrate brings every set to its newest version. Processes that start at once wait for one
 // another, and each migration runs once. On PostgreSQL it acts as the owner role (see
-// Config) and then lets the serving role read and write rows, nothing else.
+// Config) and then lets the serving role read and write rows, nothing else. Without an owner
+// role it changes nothing and returns an error that names what is missing; a database that is
+// newer than the sets is fine.
 func (d *DB) Migrate(ctx context.Context, sets ...Set) error {
 	return d.engine.migrate(ctx, d.cfg, sets, false)
 }
@@ -61,21 +66,25 @@ func (e *sqliteEngine) migrate(ctx context.Context, cfg Config, sets []Set, down
 
 func (e *pgEngine) migrate(ctx context.Context, cfg Config, sets []Set, down bool) (err error) {
 	if cfg.OwnerURL == "" {
-		return errors.New("migrate: no owner role is configured (owner_url)")
+		if down {
+			return errors.New("migrate: no owner role is configured (owner_url)")
+		}
+		return e.checkVersions(ctx, cfg.Schema, sets)
 	}
-	owner, err := pgPool(cfg.OwnerURL, cfg, "0")
+	conn, err := pgConfig(cfg.OwnerURL, cfg, 0)
 	if err != nil {
 		return err
 	}
+	owner := sqlx.NewDb(stdlib.OpenDB(*conn), "pgx")
 	defer func() { err = errors.Join(err, owner.Close()) }()
 	owner.SetMaxOpenConns(2) // one for the lock
 	var role string
-	if err := e.pool.GetContext(ctx, &role, "SELECT current_user"); err != nil {
+	if err := e.pool.QueryRow(ctx, "SELECT current_user").Scan(&role); err != nil {
 		return err
 	}
 	schema := quote(cfg.Schema)
-	if _, err := owner.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema); err != nil && !IsUnique(err) {
-		return fmt.Errorf("create schema %s: %w", cfg.Schema, err)
+	if err := makeSchema(ctx, owner, cfg.Schema); err != nil {
+		return err
 	}
 	unlock, err := lockSchema(ctx, owner, cfg.Schema)
 	if err != nil {
@@ -95,6 +104,68 @@ func (e *pgEngine) migrate(ctx context.Context, cfg Config, sets []Set, down boo
 		}
 	}
 	return assertRole(ctx, e.pool, cfg.Schema)
+}
+
+// makeSchema makes the schema, unless it is there: the owner may have no right to make one.
+func makeSchema(ctx context.Context, owner *sqlx.DB, schema string) error {
+	var there bool
+	if err := owner.GetContext(ctx, &there, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", schema); err != nil || there {
+		return err
+	}
+	if _, err := owner.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil && !IsUnique(err) {
+		return fmt.Errorf("create schema %s: %w", schema, err)
+	}
+	return nil
+}
+
+// checkVersions reports each migration of the sets that the schema has not seen. Others that
+// it has seen besides are those of a newer release, which leaves the tables fit for this one.
+func (e *pgEngine) checkVersions(ctx context.Context, schema string, sets []Set) error {
+	var missing []string
+	for _, set := range sets {
+		rendered, err := render(set, true)
+		if err != nil {
+			return err
+		}
+		files, err := fs.Glob(rendered, "*.sql")
+		if err != nil {
+			return err
+		}
+		applied, err := e.applied(ctx, set)
+		if err != nil {
+			return fmt.Errorf("read the versions of %s: %w", set.Name, err)
+		}
+		for _, file := range files {
+			version, err := goose.NumericComponent(file)
+			if err != nil {
+				return fmt.Errorf("migration %s/%s: %w", set.Name, file, err)
+			}
+			if !applied[version] {
+				missing = append(missing, set.Name+" "+strings.TrimSuffix(file, ".sql"))
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("schema %s lacks the migrations %s: run with --migrate first", schema, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func (e *pgEngine) applied(ctx context.Context, set Set) (map[int64]bool, error) {
+	rows, err := e.pool.Query(ctx, "SELECT version_id FROM "+quote("migrations_"+set.Name)+" WHERE is_applied")
+	if err != nil {
+		return nil, err
+	}
+	versions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") { // no such table, no such schema
+		err = nil
+	}
+	found := map[int64]bool{}
+	for _, v := range versions {
+		found[v] = true
+	}
+	return found, err
 }
 
 // lockSchema waits until no other process migrates the schema. goose's own lock is one for

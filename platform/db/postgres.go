@@ -2,149 +2,185 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/jmoiron/sqlx"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"basisdienste/platform/id"
 )
 
-// pgEngine speaks to PostgreSQL through pgx's database/sql driver.
-type pgEngine struct{ pool *sqlx.DB }
+// pgEngine speaks to PostgreSQL through a pool of pgx.
+type pgEngine struct {
+	pool   *pgxpool.Pool
+	wait   time.Duration
+	closed atomic.Bool
+}
 
 func openPostgres(ctx context.Context, cfg Config) (*pgEngine, error) {
-	pool, err := pgPool(cfg.URL, cfg, "30000")
+	conn, err := pgConfig(cfg.URL, cfg, cfg.StatementTime)
 	if err != nil {
 		return nil, err
 	}
-	if err := assertRole(ctx, pool, cfg.Schema); err != nil {
-		return nil, errors.Join(err, pool.Close())
+	c, err := pgxpool.ParseConfig("") // pgxpool wants its configurations made by itself
+	if err != nil {
+		return nil, err
 	}
-	return &pgEngine{pool: pool}, nil
+	c.ConnConfig, c.MaxConns, c.MaxConnIdleTime = conn, int32(min(cfg.Conns, 10_000)), 5*time.Minute //nolint:gosec // bounded
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	e := &pgEngine{pool: pool, wait: cfg.WaitTime}
+	if err := assertRole(ctx, pool, cfg.Schema); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return e, nil
 }
 
-// pgPool connects as the role of url; statementTimeout is in milliseconds, "0" is none.
-func pgPool(url string, cfg Config, statementTimeout string) (*sqlx.DB, error) {
+// pgConfig connects as the role of url. A session's statements end after statementTime; 0 is never.
+func pgConfig(url string, cfg Config, statementTime time.Duration) (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("the PostgreSQL URL cannot be read: %w", errors.Unwrap(err))
 	}
 	if cfg.Schema != "" {
-		c.RuntimeParams["search_path"] = cfg.Schema
+		c.RuntimeParams["search_path"] = quote(cfg.Schema)
 	}
-	c.RuntimeParams["statement_timeout"] = statementTimeout
-	c.RuntimeParams["lock_timeout"] = "10000"
-	c.RuntimeParams["idle_in_transaction_session_timeout"] = "60000"
-	pool := sqlx.NewDb(stdlib.OpenDB(*c), "pgx")
-	pool.SetMaxOpenConns(cfg.Conns)
-	pool.SetMaxIdleConns(cfg.Conns)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return pool, nil
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	c.RuntimeParams["statement_timeout"] = ms(statementTime)
+	c.RuntimeParams["lock_timeout"] = ms(cfg.LockTime)
+	c.RuntimeParams["idle_in_transaction_session_timeout"] = ms(cfg.IdleTime)
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "basis " + cfg.Schema
+	}
+	if c.ConnectTimeout == 0 || c.ConnectTimeout > cfg.WaitTime {
+		c.ConnectTimeout = cfg.WaitTime
+	}
+	return c, nil
 }
 
 // assertRole refuses a role for which row-level security would not hold.
-func assertRole(ctx context.Context, pool *sqlx.DB, schema string) error {
-	var role struct {
-		Name   string `db:"rolname"`
-		Super  bool   `db:"rolsuper"`
-		Bypass bool   `db:"rolbypassrls"`
-		Owns   int    `db:"owns"`
-	}
-	err := pool.GetContext(ctx, &role, `SELECT rolname, rolsuper, rolbypassrls,
-		(SELECT count(*) FROM pg_tables WHERE tableowner = rolname AND schemaname = $1) AS owns
-		FROM pg_roles WHERE rolname = current_user`, schema)
+func assertRole(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+	var (
+		name          string
+		super, bypass bool
+		owns          int
+	)
+	// A member of the owning role could SET ROLE to it, and has its rights besides.
+	err := pool.QueryRow(ctx, `SELECT rolname, rolsuper, rolbypassrls,
+		(SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND pg_has_role(rolname, tableowner, 'MEMBER')) AS owns
+		FROM pg_roles WHERE rolname = current_user`, schema).Scan(&name, &super, &bypass, &owns)
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask for the role: %w", err)
-	case role.Super:
-		return fmt.Errorf("role %s is a superuser: tenants would not be kept apart; serve with a plain role and migrate with another", role.Name)
-	case role.Bypass:
-		return fmt.Errorf("role %s has BYPASSRLS: tenants would not be kept apart; ALTER ROLE %s NOBYPASSRLS", role.Name, role.Name)
-	case role.Owns > 0:
-		return fmt.Errorf("role %s owns %d tables in schema %s: serve with another role than the one that migrates", role.Name, role.Owns, schema)
+	case super:
+		return fmt.Errorf("role %s is a superuser: tenants would not be kept apart; serve with a plain role and migrate with another", name)
+	case bypass:
+		return fmt.Errorf("role %s has BYPASSRLS: tenants would not be kept apart; ALTER ROLE %s NOBYPASSRLS", name, name)
+	case owns > 0:
+		return fmt.Errorf("role %s owns %d tables in schema %s: serve with another role than the one that migrates", name, owns, schema)
 	}
 	return nil
 }
 
 func (e *pgEngine) postgres() bool { return true }
-func (e *pgEngine) close() error   { return e.pool.Close() }
+
+func (e *pgEngine) close() error {
+	e.closed.Store(true)
+	e.pool.Close()
+	return nil
+}
 
 // endTime bounds COMMIT and ROLLBACK.
 const endTime = 10 * time.Second
 
-// maxAttempts of a transaction that lost a deadlock or a serialization conflict.
+// maxAttempts of a transaction that lost a deadlock, a serialization conflict or its connection.
 const maxAttempts = 5
 
-func (e *pgEngine) tx(ctx context.Context, sc scope, fn func(*Tx) error) (done *Tx, err error) {
-	for attempt := 1; ; attempt++ {
-		done, err = e.once(ctx, sc, "BEGIN", fn)
-		var pg *pgconn.PgError
-		if attempt < maxAttempts && errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001") && ctx.Err() == nil {
-			continue
-		}
-		return done, err
-	}
+// minPause before the second attempt; before later ones it is a multiple, and up to once more.
+const minPause = 10 * time.Millisecond
+
+const (
+	beginWrite = "begin"
+	beginRead  = "begin isolation level repeatable read read only"
+)
+
+func (e *pgEngine) tx(ctx context.Context, sc scope, fn func(*Tx) error) (*Tx, error) {
+	return e.attempts(ctx, sc, beginWrite, fn)
 }
 
 func (e *pgEngine) read(ctx context.Context, sc scope, fn func(*Tx) error) error {
-	_, err := e.once(ctx, sc, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", fn)
+	_, err := e.attempts(ctx, sc, beginRead, fn)
 	return err
 }
 
-func (e *pgEngine) once(ctx context.Context, sc scope, begin string, fn func(*Tx) error) (done *Tx, err error) {
-	conn, err := e.pool.Connx(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	defer func() {
-		if cerr := conn.Close(); cerr != nil && !errors.Is(cerr, sql.ErrConnDone) && err == nil {
-			err = cerr
+// attempts runs the transaction again where it is known that nothing of it was committed.
+func (e *pgEngine) attempts(ctx context.Context, sc scope, begin string, fn func(*Tx) error) (done *Tx, err error) {
+	for attempt := 1; ; attempt++ {
+		if e.closed.Load() {
+			return nil, errClosed
 		}
-	}()
-	// BEGIN and the tenant travel together: one round trip.
-	if err := simple(ctx, conn, begin+"; SET LOCAL app.tenant = '"+sc.literal()+"'", ""); err != nil {
-		return nil, fmt.Errorf("begin: %w", err)
+		var next verdict
+		done, next, err = e.once(ctx, sc, begin, fn)
+		if next != again || attempt == maxAttempts {
+			return done, explain(ctx, err, next)
+		}
+		// Whoever won a conflict gets time to end.
+		pause := time.NewTimer(time.Duration(attempt)*minPause + rand.N(minPause)) //nolint:gosec // nothing secret
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, errors.Join(ctx.Err(), err)
+		case <-pause.C:
+		}
 	}
-	tx := &Tx{q: pgQuerier{conn}, scope: sc, postgres: true}
+}
+
+// once runs fn in one transaction. It takes a connection with fn's first statement.
+func (e *pgEngine) once(ctx context.Context, sc scope, begin string, fn func(*Tx) error) (done *Tx, next verdict, err error) {
+	q := &pgQuerier{engine: e, begin: begin, tenant: sc.literal()}
+	tx := &Tx{q: q, scope: sc, postgres: true}
 	committed := false
 	defer func() {
 		if !committed {
-			// The caller's context may have ended; the connection still has to be left clean.
-			rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
-			defer cancel()
-			if rerr := simple(rctx, conn, "ROLLBACK", ""); rerr != nil {
-				err = errors.Join(err, fmt.Errorf("roll back: %w", rerr))
-			}
+			err = errors.Join(err, q.rollback(ctx))
+		}
+		if q.conn != nil {
+			q.conn.Release()
 		}
 	}()
-	if err := fn(tx); err != nil {
-		return nil, err
+	if err = fn(tx); err == nil {
+		err = tx.spoiled
 	}
-	if tx.spoiled != nil {
-		return nil, tx.spoiled
+	if err == nil {
+		err = ctx.Err()
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if err != nil {
+		next = e.judge(ctx, q, tx.spoiled, begin)
+		return nil, next, err
 	}
-	// Whoever gives up from here on is too late: half a COMMIT would leave it open what is stored.
-	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
-	defer cancel()
-	if err := simple(cctx, conn, "COMMIT", "COMMIT"); err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
+	if begin == beginRead {
+		return tx, final, nil // nothing to commit; rolled back
+	}
+	if err = q.commit(ctx); err != nil {
+		next = e.judge(ctx, q, err, begin)
+		if next != final && q.conn != nil && q.conn.Conn().IsClosed() {
+			next = unknown
+		}
+		return nil, next, fmt.Errorf("commit: %w", err)
 	}
 	committed = true
-	return tx, nil
+	return tx, final, nil
 }
 
-// literal is the value of app.tenant; an id is checked before it stands in SQL text.
+// literal is the value of app.tenant: "*" for all; what is no id matches no row.
 func (s scope) literal() string {
 	if s.all {
 		return "*"
@@ -152,56 +188,5 @@ func (s scope) literal() string {
 	if t, err := id.Parse(s.tenant.String()); err == nil {
 		return t.String()
 	}
-	return "" // matches no row
-}
-
-// simple runs statements in one round trip. PostgreSQL answers COMMIT of a failed
-// transaction with the tag ROLLBACK and no error, so the wanted last tag is checked.
-func simple(ctx context.Context, conn *sqlx.Conn, statements, wantTag string) error {
-	return conn.Raw(func(driverConn any) error {
-		c, ok := driverConn.(*stdlib.Conn)
-		if !ok {
-			return fmt.Errorf("not a pgx connection: %T", driverConn)
-		}
-		results, err := c.Conn().PgConn().Exec(ctx, statements).ReadAll()
-		if err != nil {
-			return err
-		}
-		if n := len(results); wantTag != "" && (n == 0 || results[n-1].CommandTag.String() != wantTag) {
-			return fmt.Errorf("the server answered %q", results[n-1].CommandTag)
-		}
-		return nil
-	})
-}
-
-type pgQuerier struct{ conn *sqlx.Conn }
-
-// rebound caches the $n form of each text; texts are constants of the stores.
-var rebound sync.Map
-
-func rebind(query string) string {
-	if r, ok := rebound.Load(query); ok {
-		return r.(string)
-	}
-	r := sqlx.Rebind(sqlx.DOLLAR, query)
-	if strings.Count(query, "?") <= 40 { // expanded IN lists are not worth keeping
-		rebound.Store(query, r)
-	}
-	return r
-}
-
-func (q pgQuerier) GetContext(ctx context.Context, dest any, query string, args ...any) error {
-	return q.conn.GetContext(ctx, dest, rebind(query), args...)
-}
-
-func (q pgQuerier) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
-	return q.conn.SelectContext(ctx, dest, rebind(query), args...)
-}
-
-func (q pgQuerier) execContext(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := q.conn.ExecContext(ctx, rebind(query), args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	return ""
 }

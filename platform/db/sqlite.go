@@ -350,6 +350,11 @@ func (c *liteConn) execContext(_ context.Context, query string, args ...any) (in
 	return res.RowsAffected()
 }
 
+func (c *liteConn) sendContext(ctx context.Context, query string, args ...any) error {
+	_, err := c.execContext(ctx, query, args...)
+	return err
+}
+
 func (c *liteConn) close() error {
 	var errs []error
 	for _, s := range c.stmts {
