@@ -27,6 +27,8 @@ import (
 type Agent struct {
 	// Address is the host:port of its HTTP API. It stays the same.
 	Address string
+	// AddressTLS is the host:port of the API by TLS, with the option of that name.
+	AddressTLS string
 
 	t    testing.TB
 	dir  string
@@ -38,11 +40,28 @@ type Agent struct {
 // Option changes how an agent is started.
 type Option func(*options)
 
-type options struct{ config []string }
+type options struct {
+	config []string
+	keep   bool
+	tls    bool
+}
 
 // Config adds settings to the agent's configuration file, in HCL.
 func Config(hcl string) Option {
 	return func(o *options) { o.config = append(o.config, hcl) }
+}
+
+// Keep has the agent find the services registered with it again after Restart, as one with a
+// data folder does: critical until it has checked them.
+func Keep() Option { return func(o *options) { o.keep = true } }
+
+// TLS has the agent serve its API by TLS as well, at AddressTLS, with that certificate, and ask
+// clients for one of the authority.
+func TLS(caFile, certFile, keyFile string) Option {
+	return func(o *options) {
+		o.tls = true
+		Config(fmt.Sprintf("tls { defaults { ca_file = %q, cert_file = %q, key_file = %q, verify_incoming = true } }", caFile, certFile, keyFile))(o)
+	}
 }
 
 // Start starts an agent that keeps its state in memory and returns when it leads.
@@ -64,7 +83,7 @@ func Start(t testing.TB, opts ...Option) *Agent {
 		}
 	})
 	for range 3 { // another process may take a port that was free
-		if err = a.configure(program, o.config); err == nil {
+		if err = a.configure(program, o); err == nil {
 			if err = a.run(); err == nil {
 				return a
 			}
@@ -80,8 +99,8 @@ func (a *Agent) Stop() { a.t.Helper(); a.end("TERM") }
 // Kill ends the agent at once, as a crash does.
 func (a *Agent) Kill() { a.t.Helper(); a.end("KILL") }
 
-// Restart starts the agent again at its address, after ending it if it runs. It has lost its
-// state: no service is registered.
+// Restart starts the agent again at its address, after ending it if it runs. Without Keep it
+// has lost its state: no service is registered.
 func (a *Agent) Restart() {
 	a.t.Helper()
 	a.end("KILL")
@@ -120,7 +139,7 @@ func (a *Agent) end(signal string) {
 	}
 }
 
-func (a *Agent) configure(program string, config []string) error {
+func (a *Agent) configure(program string, o options) error {
 	if a.dir == "" {
 		dir, err := os.MkdirTemp("", "basis-consul-") // t.TempDir would outlive a binary that is killed
 		if err != nil {
@@ -128,7 +147,7 @@ func (a *Agent) configure(program string, config []string) error {
 		}
 		a.dir = dir
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return err
 	}
@@ -136,7 +155,14 @@ func (a *Agent) configure(program string, config []string) error {
 	a.args = []string{program, "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", "-disable-host-node-id",
 		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-server-port=%d", ports[1]), fmt.Sprintf("-serf-lan-port=%d", ports[2]),
 		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1"}
-	for i, text := range config {
+	if o.tls {
+		a.AddressTLS = fmt.Sprintf("127.0.0.1:%d", ports[3])
+		a.args = append(a.args, fmt.Sprintf("-https-port=%d", ports[3]))
+	}
+	if o.keep {
+		a.args = append(a.args, "-data-dir="+filepath.Join(a.dir, "data"))
+	}
+	for i, text := range o.config {
 		file := filepath.Join(a.dir, fmt.Sprintf("%d.hcl", i))
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return err

@@ -2,17 +2,16 @@ package discover
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"basisdienste/platform/certs"
 )
 
 // ConsulConfig says how Consul is reached and what it is told. What is empty of the first
@@ -21,8 +20,8 @@ type ConsulConfig struct {
 	Address    string // host:port of an agent, best the one on this host
 	Scheme     string // "http" (the default) or "https"
 	Token      string // ACL: service:write for what registers; service:read and node:read for what is called
-	CAFile     string // trusts Consul, and services that speak https; besides the system's authorities
-	CertFile   string // shown to Consul
+	CAFile     string // whom to trust as Consul, and as services that speak https; default: as the system does
+	CertFile   string // shown to Consul; read again when it changes, as KeyFile is
 	KeyFile    string
 	Datacenter string // where services are looked for; default: the agent's own
 
@@ -38,8 +37,8 @@ type ConsulConfig struct {
 // concurrent use.
 //
 // While Consul is away the instances known last stay; each change to and fro is logged once.
-// An answer after such a time is believed at once in what is new, but instances it lacks stay
-// for three check intervals more: an agent that starts anew takes all instances for critical
+// An answer after such a time is believed at once in what is new, but instances that it lacks
+// stay for a few check intervals: an agent that starts anew takes all instances for critical
 // until it has checked them, and one that lost its state waits for them to register. Any other
 // answer counts as it is: nobody there means service_unavailable.
 type Consul struct {
@@ -79,39 +78,23 @@ func NewConsul(ctx context.Context, cfg ConsulConfig) (*Consul, error) {
 	}
 	c := &Consul{cfg: cfg, link: newLink(cfg.Log, cfg.Clock), agent: newTransport(), base: newTransport(), pools: map[string]*pool{}}
 	c.agent.ResponseHeaderTimeout = 0 // a blocking query is bounded by its context
-	if cfg.CAFile != "" {
-		roots, err := authorities(cfg.CAFile)
-		if err != nil {
+	var err error
+	if cfg.CAFile != "" || cfg.CertFile != "" || cfg.KeyFile != "" {
+		if c.agent.TLSClientConfig, err = certs.Client(cfg.CAFile, cfg.CertFile, cfg.KeyFile); err != nil {
 			return nil, fmt.Errorf("consul: %w", err)
 		}
-		c.base.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		if c.base.TLSClientConfig, err = certs.Client(cfg.CAFile, "", ""); err != nil {
+			return nil, fmt.Errorf("consul: %w", err)
+		}
 	}
-	var err error
 	c.client, err = api.NewClient(&api.Config{
 		Address: cfg.Address, Scheme: cfg.Scheme, Token: cfg.Token, Datacenter: cfg.Datacenter, Transport: c.agent,
-		TLSConfig: api.TLSConfig{CAFile: cfg.CAFile, CertFile: cfg.CertFile, KeyFile: cfg.KeyFile},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("consul: %w", err)
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	return c, nil
-}
-
-// authorities are the system's and those of the file.
-func authorities(file string) (*x509.CertPool, error) {
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate", file)
-	}
-	return roots, nil
 }
 
 // Client implements Services.

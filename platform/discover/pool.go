@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,10 @@ func newTransport() *http.Transport {
 
 // address is where an instance listens.
 type address struct{ scheme, host string }
+
+func (a address) compare(b address) int {
+	return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.scheme, b.scheme))
+}
 
 // member is an instance of a service and what we know of its health.
 type member struct {

@@ -64,7 +64,7 @@ func (c *Consul) registration(i Instance) (*registration, error) {
 
 // Register has Consul know the instance until Deregister, and again whenever Consul has lost it.
 // Consul checks it by GET /readyz. It returns at once: while Consul is away it is tried again,
-// at intervals of 5 s at most. Close and the end of ctx leave the instance registered, and Consul
+// every 2.5 s in the end. Close and the end of ctx leave the instance registered, and Consul
 // to find out. An error says that the instance makes no sense, or that c is closed.
 func (c *Consul) Register(ctx context.Context, i Instance) error {
 	r, err := c.registration(i)
@@ -113,14 +113,14 @@ func (c *Consul) keep(ctx context.Context, r *registration) {
 		default:
 			hash = ""
 			c.link.lost(r.id, err)
-			if !c.sleep(ctx, again.NextBackOff()) {
+			if !sleep(ctx, again.NextBackOff()) {
 				return
 			}
 			continue
 		}
 		c.link.found(r.id)
 		again.Reset()
-		if !c.sleep(ctx, pause) {
+		if !sleep(ctx, pause) {
 			return
 		}
 	}

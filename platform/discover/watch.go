@@ -22,6 +22,8 @@ const (
 	answerTime = 5 * time.Second
 	// pause between two queries, so that a service in flux costs twenty queries a second at most.
 	pause = 50 * time.Millisecond
+	// maxBackOff is how long a failing query waits before the next at most.
+	maxBackOff = 2500 * time.Millisecond
 )
 
 // watch keeps p as Consul says, until Close. go-kit's sd/consul has an instancer for this, which
@@ -30,45 +32,54 @@ const (
 // tells no more of an instance than its address. Here the context ends both.
 func (c *Consul) watch(p *pool, known func()) {
 	defer known()
-	var index uint64
-	var doubt time.Time // until then instances that an answer lacks are kept
-	var before []address
+	var (
+		index  uint64
+		before []address // who was known when Consul went away or lost its state
+		doubt  time.Time // until then they stay
+		lost   bool      // Consul is away
+	)
 	again := newBackOff()
 	for {
 		wait := waitAtConsul
 		if left := doubt.Sub(c.cfg.Clock()); left > 0 {
 			wait = min(wait, left+pause) // ask again when doubt ends
-		} else {
-			before = nil
+		} else if before != nil && !lost {
+			before, index = nil, 0 // with an index we would wait for news, and keep them till then
 		}
 		list, next, err := c.ask(p.service, index, wait)
-		if c.ctx.Err() != nil {
+		switch {
+		case c.ctx.Err() != nil:
 			return
-		}
-		if err != nil || next < index { // Consul starts to count anew when it lost its state
-			before, doubt, index = p.addresses(), c.cfg.Clock().Add(3*c.cfg.CheckInterval), 0
-		}
-		if err != nil {
+		case err != nil:
+			if before == nil {
+				before = p.addresses()
+			}
+			lost, index = true, 0
 			c.link.lost(p.service, err)
 			known()
-			if !c.sleep(c.ctx, again.NextBackOff()) {
+			if !sleep(c.ctx, again.NextBackOff()) {
 				return
 			}
 			continue
+		case next < index: // it counts anew, so it has lost its state
+			before, lost = p.addresses(), true
+		}
+		if lost {
+			// Others come back by their own back-off, and are checked.
+			lost, doubt = false, c.cfg.Clock().Add(3*c.cfg.CheckInterval+maxBackOff)
 		}
 		c.link.found(p.service)
 		again.Reset()
-		if next >= index {
-			index = next
-		}
+		index = next
 		for _, a := range before {
 			if !slices.Contains(list, a) {
 				list = append(list, a)
 			}
 		}
+		slices.SortFunc(list, address.compare) // in one order, so that turns go on
 		p.set(list)
 		known()
-		if !c.sleep(c.ctx, pause) {
+		if !sleep(c.ctx, pause) {
 			return
 		}
 	}
@@ -93,10 +104,12 @@ func (c *Consul) ask(service string, index uint64, wait time.Duration) ([]addres
 			scheme = c.scheme(false)
 		}
 		host := cmp.Or(e.Service.Address, e.Node.Address)
-		list = append(list, address{scheme, net.JoinHostPort(host, strconv.Itoa(e.Service.Port))})
+		a := address{scheme, net.JoinHostPort(host, strconv.Itoa(e.Service.Port))}
+		if !slices.Contains(list, a) { // known to two agents after a move
+			list = append(list, a)
+		}
 	}
-	slices.SortFunc(list, func(a, b address) int { return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.scheme, b.scheme)) })
-	return slices.Compact(list), meta.LastIndex, nil
+	return list, meta.LastIndex, nil
 }
 
 // scheme of a service's instances.
@@ -108,7 +121,7 @@ func (c *Consul) scheme(secured bool) string {
 }
 
 // sleep waits for d; it is false if ctx ended before.
-func (c *Consul) sleep(ctx context.Context, d time.Duration) bool {
+func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -119,12 +132,12 @@ func (c *Consul) sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// newBackOff waits longer from one failure to the next, 5 s at most, and each time a little
-// differently, so that not all processes come back at once.
+// newBackOff waits longer from one failure to the next, and each time a little differently, so
+// that not all processes come back at once.
 func newBackOff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.Multiplier, b.MaxInterval = 100*time.Millisecond, 2, 4*time.Second
-	b.RandomizationFactor = 0.25
+	b.InitialInterval, b.Multiplier, b.RandomizationFactor = 100*time.Millisecond, 2, 0.25
+	b.MaxInterval = maxBackOff * 4 / 5
 	return b
 }
 
