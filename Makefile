@@ -26,7 +26,7 @@ GENERATED := contracts/gen contracts/asyncapi.yaml docs/errors.md
 .PHONY: help
 help: ## show this list
 	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ use
 
@@ -37,6 +37,23 @@ run: basis ## build and start everything on 127.0.0.1:8080 with the data folder 
 .PHONY: demo
 demo: basis ## drive the whole journey over HTTP and print it (URL=… DATA=…: a running basis)
 	$(GO) run ./tools/demo $(if $(URL),--url $(URL)) $(if $(DATA),--data $(DATA))
+
+.PHONY: cluster
+cluster: build ## the whole cluster on this machine: PostgreSQL, 3 NATS nodes, Consul, 2 of each service, edge (LISTEN=…)
+	$(GO) run ./tools/cluster --listen $(LISTEN)
+
+.PHONY: cluster-demo
+cluster-demo: build ## start a fresh cluster, drive the journey on it, stop everything
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/demo" ./tools/demo; \
+	$(GO) run ./tools/cluster --data "$$dir/data" --listen 127.0.0.1:0 -- sh -c "$$dir/demo --url \$$CLUSTER_URL --data \$$CLUSTER_DATA"
+
+.PHONY: consul
+consul: ## build Consul once into the user's cache (about five minutes), and print where
+	@tools/build.sh consul
+
+.PHONY: loadtest
+loadtest: basis ## k6: SCENARIO=journey URL=… DATA=… (without URL against a fresh basis; loadtest/README.md)
+	loadtest/run.sh $(SCENARIO)
 
 .PHONY: bench
 bench: basis ## measure requests/s and CPU per request (BENCHFLAGS=…)
@@ -95,6 +112,10 @@ unit: ## all tests but the slow ones
 .PHONY: integration
 integration: ## all tests, the slow ones too (kill, browser, broker)
 	$(GOTEST) ./...
+
+.PHONY: test-faults
+test-faults: build ## kill, cut and stall what the services depend on, count afterwards; writes docs/faults.md
+	$(GOTEST) -count=1 -v ./tools/cluster/...
 
 .PHONY: browser
 browser: ## the tests in a real browser

@@ -1,0 +1,134 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"syscall"
+)
+
+// openPostgres makes the server with a role for each service and one that owns everything.
+func (c *Cluster) openPostgres(ctx context.Context) error {
+	bin, err := serverPrograms()
+	if err != nil {
+		return err
+	}
+	address, err := c.ports.next()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(c.opts.Dir, "postgres")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	as, err := unprivileged()
+	if err != nil {
+		return err
+	}
+	if as != nil {
+		// The server's user has to reach its folder.
+		if err := errors.Join(os.Chown(dir, int(as.Uid), int(as.Gid)), os.Chmod(c.opts.Dir, 0o711)); err != nil { //nolint:gosec // what is in there protects itself
+			return err
+		}
+	}
+	data := filepath.Join(dir, "data")
+	run := func(name string, args ...string) error {
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
+		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", name, err, out)
+		}
+		return nil
+	}
+	_, err = os.Stat(data)
+	fresh := errors.Is(err, os.ErrNotExist)
+	if fresh {
+		if err := run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"); err != nil {
+			return err
+		}
+	}
+	c.Postgres = &Process{
+		Name: "postgres", program: filepath.Join(bin, "postgres"), dir: dir, as: as, quit: syscall.SIGINT, // without waiting for clients to leave
+		args: []string{
+			"-D", data, "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "port=" + port(address),
+			"-c", "max_connections=300", "-c", "shared_buffers=256MB",
+		},
+		ready: func(context.Context) error {
+			return run("psql", "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-c", "SELECT 1")
+		},
+	}
+	if err := c.begin(ctx, c.Postgres); err != nil {
+		return err
+	}
+	c.postgresAddress = address
+	if !fresh {
+		return nil
+	}
+	roles := "CREATE ROLE basis_owner LOGIN NOSUPERUSER"
+	for _, s := range Services {
+		roles += "; CREATE ROLE basis_" + s + " LOGIN NOSUPERUSER NOBYPASSRLS"
+	}
+	for _, sql := range []string{roles, "CREATE DATABASE basis OWNER basis_owner"} {
+		if err := run("psql", "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// databaseURL is how a role reaches the database at that address.
+func databaseURL(role, address string) string {
+	return "postgres://" + role + "@" + address + "/basis?sslmode=disable"
+}
+
+// serverPrograms is the folder of the newest PostgreSQL server.
+func serverPrograms() (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	version := func(path string) int {
+		n, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	if len(found) > 0 {
+		sort.Slice(found, func(i, j int) bool { return version(found[i]) > version(found[j]) })
+		return filepath.Dir(found[0]), nil
+	}
+	program, err := exec.LookPath("initdb")
+	if err != nil {
+		return "", errors.New("PostgreSQL's server programs are missing: run make setup, or install them (Debian: apt-get install postgresql)")
+	}
+	return filepath.Dir(program), nil
+}
+
+// unprivileged is the user to run PostgreSQL as, which refuses to run as root.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		if u, err = user.Lookup("nobody"); err != nil {
+			return nil, err
+		}
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}

@@ -1,0 +1,175 @@
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// openConsul makes one agent that is its own server and keeps nothing on disk.
+func (c *Cluster) openConsul(ctx context.Context) error {
+	program, err := c.build(ctx, "consul")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(c.opts.Dir, "consul")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var listen [3]string
+	for i := range listen {
+		if listen[i], err = c.ports.next(); err != nil {
+			return err
+		}
+	}
+	c.consulAddress = listen[0]
+	c.Consul = &Process{
+		Name: "consul", program: program, dir: dir, quit: syscall.SIGKILL, // it keeps nothing, and complains otherwise
+		ready: answers("http://" + listen[0] + "/v1/health/state/any?consistent"),
+		args: []string{
+			"agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", "-http-port=" + port(listen[0]), "-server-port=" + port(listen[1]),
+			"-serf-lan-port=" + port(listen[2]), "-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
+		},
+	}
+	return c.begin(ctx, c.Consul)
+}
+
+// openServices starts the first instance of each service one after the other, because demo
+// content is made in that order, and then all others at once.
+func (c *Cluster) openServices(ctx context.Context) error {
+	if err := c.serviceKey(); err != nil {
+		return err
+	}
+	edge := c.opts.Listen
+	if edge == "" || port(edge) == "0" {
+		var err error
+		if edge, err = c.ports.next(); err != nil {
+			return err
+		}
+	}
+	c.URL = "http://" + edge
+	var others []*Process
+	for i := range c.opts.Instances {
+		for _, service := range Services {
+			address := edge
+			if service != "edge" || i > 0 {
+				var err error
+				if address, err = c.ports.next(); err != nil {
+					return err
+				}
+			}
+			p, err := c.instance(service, i, address)
+			if err != nil {
+				return err
+			}
+			c.mu.Lock()
+			c.instances[service] = append(c.instances[service], p)
+			c.addresses[service] = append(c.addresses[service], address)
+			c.mu.Unlock()
+			if i > 0 {
+				others = append(others, p)
+				continue
+			}
+			if err := c.begin(ctx, p); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.begin(ctx, others...); err != nil {
+		return err
+	}
+	return c.awaitFound(ctx)
+}
+
+// awaitFound waits until the edge finds every service.
+func (c *Cluster) awaitFound(ctx context.Context) error {
+	for _, path := range []string{"/", "/operator/auth/.well-known/openid-configuration"} {
+		p := &Process{Name: "edge", dir: filepath.Join(c.opts.Dir, "edge-1"), ready: answers(c.URL + path)}
+		if err := p.AwaitReady(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Instances are the processes of a service.
+func (c *Cluster) Instances(service string) []*Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*Process(nil), c.instances[service]...)
+}
+
+// Addresses are where the instances of a service listen.
+func (c *Cluster) Addresses(service string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.addresses[service]...)
+}
+
+// Use makes the instance run another program from its next start on: another release.
+func (c *Cluster) Use(p *Process, bin string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.program = filepath.Join(bin, filepath.Base(p.program))
+}
+
+// serviceKey is kept in the cluster's folder.
+func (c *Cluster) serviceKey() error {
+	file := filepath.Join(c.opts.Dir, "service-key")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		text = []byte(rand.Text() + rand.Text())
+		err = os.WriteFile(file, text, 0o600)
+	}
+	c.key = string(text)
+	return err
+}
+
+// instance prepares one process of a service; it gets all that an operator would set.
+func (c *Cluster) instance(service string, i int, address string) (*Process, error) {
+	name := fmt.Sprintf("%s-%d", service, i+1)
+	dir := filepath.Join(c.opts.Dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	reach := func(dependency, address string) (string, error) { return c.opts.Reach(name, dependency, address) }
+	postgres, err := reach("postgres", c.postgresAddress)
+	if err != nil {
+		return nil, err
+	}
+	consul, err := reach("consul", c.consulAddress)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []string
+	for n, a := range c.brokerAddresses {
+		node, err := reach(c.Broker[n].Name, a)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, "tls://"+node)
+	}
+	env := []string{
+		"SERVICE_KEY=" + c.key, "LISTEN=" + address, "PUBLIC_URL=" + c.URL, "DATA_DIR=" + dir,
+		"DATABASE__URL=" + databaseURL("basis_"+service, postgres), "DATABASE__OWNER_URL=" + databaseURL("basis_owner", postgres),
+		"BROKER__URLS=" + strings.Join(nodes, ","), "BROKER__CA_FILE=" + c.brokerCA, "BROKER__USER=" + service, "BROKER__PASSWORD=" + brokerPassword(service),
+		"CONSUL__ADDRESS=" + consul, "CONSUL__CHECK_INTERVAL=1s", "TRUSTED_PROXIES=127.0.0.0/8", "LOG__ACCESS=false",
+		"DEMO=" + strconv.FormatBool(c.opts.Demo), "DEMO_FILE=" + c.DemoFile,
+	}
+	for i := range env {
+		env[i] = "BASIS_SERVER__" + env[i]
+	}
+	if service == "forms" {
+		env = append(env, "BASIS_FORMS__FILES_DIR="+filepath.Join(c.opts.Dir, "forms-files"))
+	}
+	return &Process{
+		Name: name, program: filepath.Join(c.opts.Bin, service+"d"), env: append(env, c.opts.Env...), dir: dir,
+		ready: answers("http://" + address + "/readyz"),
+	}, nil
+}
