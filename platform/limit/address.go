@@ -38,7 +38,7 @@ func (l *Limiter) ByAddress(q Quota, trusted ...netip.Prefix) func(http.Handler)
 				return
 			}
 			address := network(clientAddress(r, trusted))
-			if err := count(r.Context(), l.keys, "this address", prefix+address, q); err != nil {
+			if err := l.note(byAddress, count(r.Context(), l.keys, "this address", prefix+address, q)); err != nil {
 				problem.Write(w, r, err)
 				return
 			}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/throttled/throttled/v2"
 	"github.com/throttled/throttled/v2/store/memstore"
 
@@ -42,6 +43,8 @@ type Config struct {
 	// Keys bounds how many tenants and operations, and how many addresses, are remembered; 0
 	// means 100,000. Beyond it the one not seen for longest starts afresh.
 	Keys int
+	// Metrics gets limiter_refusals_total by operation; nil keeps none.
+	Metrics prometheus.Registerer
 }
 
 // Limiter is safe for concurrent use. It runs nothing in the background.
@@ -52,6 +55,7 @@ type Limiter struct {
 	// Addresses have a store of their own, so that many of them cannot push tenants out.
 	tenants, keys throttled.GCRAStoreCtx
 	byAddress     atomic.Int64
+	refused       *prometheus.CounterVec
 
 	mu       sync.Mutex
 	underWay map[string]int
@@ -67,8 +71,9 @@ func New(cfg Config) *Limiter {
 	}
 	l := &Limiter{
 		override: cfg.Override, underWay: map[string]int{},
-		tenants: newStore(cfg.Keys, cfg.Clock), keys: newStore(cfg.Keys, cfg.Clock),
+		tenants: newStore(cfg.Keys, cfg.Clock), keys: newStore(cfg.Keys, cfg.Clock), refused: newRefusals(cfg.Metrics),
 	}
+	l.refused.WithLabelValues(byAddress)
 	for op, q := range cfg.Quotas {
 		l.Declare(op, q)
 	}
@@ -89,7 +94,10 @@ func newStore(keys int, clock func() time.Time) throttled.GCRAStoreCtx {
 
 // Declare sets the default quota of an operation. Operations are named for their service
 // first, "payment.create", for one process may serve them all.
-func (l *Limiter) Declare(op string, q Quota) { l.quotas.Store(op, q) }
+func (l *Limiter) Declare(op string, q Quota) {
+	l.quotas.Store(op, q)
+	l.refused.WithLabelValues(op) // so that the first refusal is an increase
+}
 
 // Allow counts one request of the context's tenant. It must not be asked for an operation
 // that was not declared, nor without a tenant: that is our mistake, and not a fault.
@@ -99,7 +107,7 @@ func (l *Limiter) Allow(ctx context.Context, op string) error {
 	if err != nil {
 		return err
 	}
-	return count(ctx, l.tenants, op, key, q)
+	return l.note(op, count(ctx, l.tenants, op, key, q))
 }
 
 // AllowKey counts one request under a key of the caller's choice, for what happens before a
@@ -110,7 +118,7 @@ func (l *Limiter) AllowKey(ctx context.Context, op, key string) error {
 	if err != nil {
 		return err
 	}
-	return count(ctx, l.keys, op, op+"\x00"+key, q)
+	return l.note(op, count(ctx, l.keys, op, op+"\x00"+key, q))
 }
 
 // Acquire takes one of the places that the context's tenant has for an operation; release
@@ -127,7 +135,7 @@ func (l *Limiter) Acquire(ctx context.Context, op string) (release func(), err e
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.underWay[key] >= q.Concurrent {
-		return nil, fault.RateLimited("too_many_concurrent", "%d requests for %s are under way already; try again when one of them is done", q.Concurrent, op).After(time.Second)
+		return nil, l.note(op, fault.RateLimited("too_many_concurrent", "%d requests for %s are under way already; try again when one of them is done", q.Concurrent, op).After(time.Second))
 	}
 	l.underWay[key]++
 	var once sync.Once

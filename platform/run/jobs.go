@@ -22,8 +22,10 @@ func (p *Process) startParts() {
 		o.unit.Jobs = append(o.unit.Jobs,
 			Job{Name: "purge-events", Every: 10 * time.Minute, Run: func(ctx context.Context) error { return purgeEvents(ctx, d) }},
 			Job{Name: "purge-idempotency-keys", Every: time.Hour, Run: func(ctx context.Context) error { return purgeKeys(ctx, d) }})
+		met := p.watch(o)
 		for _, j := range o.unit.Jobs {
-			p.parts.Go(func() { repeat(ctx, j, o.host.Log) })
+			run := met.job(j, p.clock)
+			p.parts.Go(func() { repeat(ctx, j, run, o.host.Log) })
 		}
 	}
 }
@@ -36,12 +38,12 @@ func (p *Process) fail(err error) {
 }
 
 // repeat runs the job until ctx ends. A failure is logged when it begins and when it ends.
-func repeat(ctx context.Context, j Job, log *slog.Logger) {
+func repeat(ctx context.Context, j Job, run func(context.Context) error, log *slog.Logger) {
 	ticker := time.NewTicker(j.Every)
 	defer ticker.Stop()
 	var failing error
 	for {
-		err := runJob(ctx, j)
+		err := run(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return

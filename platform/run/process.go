@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"basisdienste/platform/audit"
 	"basisdienste/platform/authn"
@@ -90,7 +89,9 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 			err = errors.Join(err, p.Stop())
 		}
 	}()
-	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := p.openTelemetry(ctx, apps); err != nil {
+		return nil, err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w; choose another address with --listen", err)
@@ -104,7 +105,7 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 	if err := p.openServices(ctx, apps); err != nil {
 		return nil, err
 	}
-	p.limiter = limit.New(limit.Config{Clock: p.clock, Override: limitOf})
+	p.limiter = limit.New(limit.Config{Clock: p.clock, Override: limitOf, Metrics: p.metrics})
 	if err := p.openBroker(ctx, apps); err != nil {
 		return nil, err
 	}
@@ -206,7 +207,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 		h.Tokens = authn.NewSource(p.services, h.Name, key, p.clock)
 		h.Dir = tenantdir.New(h.DB, p.clock)
 		h.Verifier = authn.NewVerifier(p.BaseURL, p.services, h.Dir, p.clock)
-		h.Bus = bus.New(bus.Config{Service: h.Name, DB: h.DB, Transport: p.bus, EventsPerTenant: p.settings.EventsPerTenant, Log: h.Log})
+		h.Bus = bus.New(bus.Config{Service: h.Name, DB: h.DB, Transport: p.bus, EventsPerTenant: p.settings.EventsPerTenant, Log: h.Log, Metrics: h.Metrics})
 		h.Dir.Listen(h.Bus)
 		h.Mux = kit.NewMux(h.Log, h.Dir.Path(nil))
 		h.Bus.Routes(h.Mux, h.Verifier.Operator())

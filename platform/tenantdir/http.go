@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"basisdienste/platform/obs"
 	"basisdienste/platform/problem"
 	"basisdienste/platform/tenant"
 )
@@ -16,8 +17,10 @@ func From(ctx context.Context) (Entry, bool) {
 	return e, ok
 }
 
-// With returns a context that acts for the entry's tenant.
+// With returns a context that acts for the entry's tenant. Inside of a request it is then the
+// request's tenant for logs, metrics and traces.
 func With(ctx context.Context, e Entry) context.Context {
+	obs.SetTenant(ctx, e.Slug)
 	return tenant.With(context.WithValue(ctx, entryKey{}, e), e.Tenant)
 }
 
