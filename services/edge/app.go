@@ -2,6 +2,8 @@ package edge
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 	"strings"
 
 	"basisdienste/platform/limit"
@@ -19,13 +21,27 @@ type Config struct {
 
 // New returns the edge as an app; it serves the process's address.
 func New() run.App {
-	return run.App{Name: "edge", Front: true, Open: func(_ context.Context, h *run.Host) (run.Unit, error) {
-		cfg := Config{RequestsPerMinute: 120_000, Burst: 20_000}
-		if err := h.Config.Decode(&cfg); err != nil {
-			return run.Unit{}, err
-		}
-		h.Limiter.Declare(operation, limit.Quota{PerMinute: cfg.RequestsPerMinute, Burst: cfg.Burst})
-		https := strings.HasPrefix(h.BaseURL, "https://")
-		return run.Unit{Handler: newEdge(h.Services, web.Static(), h.Dir, h.Limiter, https)}, nil
-	}}
+	return run.App{Name: "edge", Front: true, Open: open}
+}
+
+func open(_ context.Context, h *run.Host) (run.Unit, error) {
+	cfg := Config{RequestsPerMinute: 120_000, Burst: 20_000}
+	if err := h.Config.Decode(&cfg); err != nil {
+		return run.Unit{}, err
+	}
+	h.Limiter.Declare(operation, limit.Quota{PerMinute: cfg.RequestsPerMinute, Burst: cfg.Burst})
+	base, err := url.Parse(h.BaseURL)
+	if err != nil {
+		return run.Unit{}, fmt.Errorf("public URL: %w", err)
+	}
+	site, err := h.Site(nil, texts)
+	if err != nil {
+		return run.Unit{}, err
+	}
+	e := &edge{
+		base: h.BaseURL, origin: base.Scheme + "://" + base.Host, host: strings.ToLower(base.Hostname()), https: base.Scheme == "https",
+		static: web.Static(), site: site, dir: h.Dir, limiter: h.Limiter, clock: h.Clock,
+	}
+	e.find(h.Services)
+	return run.Unit{Handler: e}, nil
 }

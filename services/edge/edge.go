@@ -2,74 +2,42 @@ package edge
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	"basisdienste/platform/discover"
+	"basisdienste/platform/fault"
 	"basisdienste/platform/limit"
+	"basisdienste/platform/obs"
 	"basisdienste/platform/problem"
-	"basisdienste/platform/tenant"
 	"basisdienste/platform/tenantdir"
+	"basisdienste/platform/web"
 )
-
-// ofTenant names the service of /t/{tenant}/<segment>/…; other segments are the console's.
-var ofTenant = map[string]string{
-	"auth": "auth", "forms": "forms", "payment": "payment", "notify": "notify", "mailbox": "notify", "booking": "booking",
-}
-
-// ofRoot names the service of /<segment>/…; other segments are the console's.
-var ofRoot = map[string]string{
-	"xbezahldienste": "payment", "pay": "payment", "payment": "payment", "notify": "notify", "tenants": "tenants",
-	"auth": "auth", "forms": "forms", "booking": "booking", "console": "console",
-}
-
-// route returns the service and, for /t/{tenant}/…, the tenant's slug.
-func route(path string) (service, slug string) {
-	first, rest := segment(path)
-	switch first {
-	case "t":
-		slug, rest = segment(rest)
-		second, _ := segment(rest)
-		if s, ok := ofTenant[second]; ok {
-			return s, slug
-		}
-		return "console", slug
-	case tenant.OperatorSlug:
-		if second, _ := segment(rest); second == "auth" {
-			return "auth", ""
-		}
-		return "console", ""
-	}
-	if s, ok := ofRoot[first]; ok {
-		return s, ""
-	}
-	return "console", ""
-}
-
-// segment cuts off the first segment of a path; leading slashes do not count.
-func segment(path string) (first, rest string) {
-	first, rest, _ = strings.Cut(strings.TrimLeft(path, "/"), "/")
-	return first, rest
-}
 
 // edge passes requests on.
 type edge struct {
+	base, origin, host string // of the public address: URL, its origin, its host name
+	https              bool
+
 	services map[string]http.Handler
 	static   http.Handler
+	site     *web.Site
 	dir      *tenantdir.Dir
 	limiter  *limit.Limiter
-	https    bool
+	clock    func() time.Time
 }
 
 const operation = "edge.request"
 
-func newEdge(found discover.Services, static http.Handler, dir *tenantdir.Dir, limiter *limit.Limiter, https bool) *edge {
-	e := &edge{services: map[string]http.Handler{}, static: static, dir: dir, limiter: limiter, https: https}
+// find looks up the way to each service once.
+func (e *edge) find(found discover.Services) {
+	e.services = map[string]http.Handler{}
 	for _, names := range []map[string]string{ofTenant, ofRoot} {
 		for _, s := range names {
 			e.services[s] = found.Handler(s)
 		}
 	}
-	return e
 }
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -81,19 +49,73 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.https {
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	}
-	if strings.HasPrefix(r.URL.Path, "/static/") {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/static/"):
+		obs.SetRoute(r.Context(), "static")
 		e.static.ServeHTTP(w, r)
 		return
+	case r.URL.Path == "/favicon.ico":
+		obs.SetRoute(r.Context(), "static")
+		icon := *r
+		icon.URL = &url.URL{Path: "/static/any/icon.svg"}
+		e.static.ServeHTTP(w, &icon)
+		return
 	}
-	service, slug := route(r.URL.Path)
-	if slug != "" {
-		// An unknown tenant is the service's to answer, as page or problem.
-		if entry, err := e.dir.BySlug(r.Context(), slug); err == nil {
-			if err := e.limiter.Allow(tenantdir.With(r.Context(), entry), operation); err != nil {
-				problem.Write(w, r, err)
+	dropForged(r)
+	f := newFlow(r, e.clock)
+	defer f.end()
+	a := &answer{ResponseWriter: w, edge: e, request: r, flow: f}
+	e.serve(a, f.request)
+	a.finish()
+}
+
+// serve answers by the service of the path, unless the host or a limit forbid it.
+func (e *edge) serve(a *answer, r *http.Request) {
+	path := r.URL.EscapedPath()
+	service, slug := route(path)
+	if host := hostname(r.Host); host != e.host {
+		// A directory that cannot be read makes it the public address.
+		if own, err := e.dir.ByHost(r.Context(), host); err == nil {
+			a.host = own.Slug
+			switch {
+			case path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+				redirect(a, r, "/t/"+own.Slug+"/")
+				return
+			case slug != "" && slug != own.Slug:
+				problem.Write(a, r, fault.NotFound("unknown_tenant", "no municipality is known here as %q", clip(slug)))
 				return
 			}
 		}
 	}
-	e.services[service].ServeHTTP(w, r)
+	ctx := r.Context()
+	if slug != "" {
+		// An unknown tenant is the service's to answer: it may have heard of it before we did.
+		if entry, err := e.dir.BySlug(ctx, slug); err == nil {
+			ctx = tenantdir.With(ctx, entry)
+			a.tenant = &entry
+			if err := e.limiter.Allow(ctx, operation); err != nil {
+				obs.SetRoute(ctx, service)
+				problem.Write(a, r, err)
+				return
+			}
+		}
+	}
+	obs.SetRoute(ctx, service)
+	e.services[service].ServeHTTP(a, r)
+}
+
+// redirect leads to another path of the same host, for now: hosts change hands.
+func redirect(w http.ResponseWriter, r *http.Request, path string) {
+	if r.URL.RawQuery != "" {
+		path += "?" + r.URL.RawQuery
+	}
+	http.Redirect(w, r, path, http.StatusFound) //nolint:gosec // the slug is one that the directory knows
+}
+
+// clip keeps a message short.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64]
+	}
+	return s
 }
