@@ -10,12 +10,13 @@
 #   RESULTS          folder for the results (default: loadtest/results)
 #   ALLOW_REMOTE=1   the target is another machine, and it is yours to load
 #   BASIS, BASISCTL  programs to start instead of building them
+#   WARM, IDLE       how long the server is warmed up and watched at rest before (5s each)
 # Ends with 0 if all thresholds were kept, 99 if not, and another number if it could not run.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 if [[ ${1-} == --help || ${1-} == -h || $# != 1 ]]; then
-	sed -n '2,14s/^# \{0,1\}//p' loadtest/run.sh
+	sed -n '2,15s/^# \{0,1\}//p' loadtest/run.sh
 	exit $(($# != 1))
 fi
 k6=$(tools/build.sh k6)
@@ -24,7 +25,7 @@ if [[ -z ${URL-} && -z ${BASIS-} ]]; then
 	${GO:-go} build -o bin/ ./services/basis/... ./tools/basisctl/...
 fi
 args=(--k6 "$k6")
-for name in URL DATA METRICS MUNICIPALITIES RESULTS BASIS BASISCTL; do
+for name in URL DATA METRICS MUNICIPALITIES RESULTS BASIS BASISCTL WARM IDLE; do
 	value=${!name-}
 	[[ -z $value ]] || args+=("--${name,,}=$value")
 done

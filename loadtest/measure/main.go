@@ -276,7 +276,7 @@ func (r *run) warmUp(ctx context.Context) error {
 
 // command is k6 with a script and the caller's settings. It talks to the target alone.
 func (r *run) command(ctx context.Context, script, data string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, r.o.K6, "run", "--quiet", "--no-usage-report", "--address", "", script) //nolint:gosec // the caller names the program
+	cmd := exec.CommandContext(ctx, r.o.K6, "run", "--quiet", "--no-usage-report", "--address", "", script)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	cmd.Stderr = os.Stderr

@@ -24,7 +24,9 @@ func (r *run) page() []byte {
 	fmt.Fprintf(&b, "# %s on %s: %s\n\n", r.o.Scenario, r.began.UTC().Format("2006-01-02 15:04 UTC"), verdict)
 	fmt.Fprintf(&b, "| | |\n| --- | --- |\n")
 	m := r.machine
-	row := func(name, format string, args ...any) { fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, args...))
+	}
 	row("machine", "%s, %d cores, %.1f GB memory, Linux %s", m.processor, m.cores, m.memory/1e9, m.kernel)
 	row("load before", "%s runnable processes in the minute before; k6 and server share the machine unless the target says otherwise", m.load)
 	row("commit", "%s", m.commit)
@@ -99,4 +101,3 @@ func (r *run) asked() string {
 	}
 	return strings.Join(parts, " ")
 }
-

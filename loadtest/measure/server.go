@@ -67,8 +67,8 @@ func startBasis(ctx context.Context, o *options, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = log.Close() }() // the process has its own
-	cmd := exec.Command(o.Basis, "--data", o.Data, "--listen", addr, "--demo") //nolint:noctx,gosec // the caller names the program; ended by stop
+	defer func() { _ = log.Close() }()                                         // the process has its own
+	cmd := exec.Command(o.Basis, "--data", o.Data, "--listen", addr, "--demo") //nolint:noctx // ended by stop, after draining
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(),
 		"BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=100000000", "BASIS_SERVER__LOG__ACCESS=false",
@@ -131,7 +131,7 @@ func (o *options) importAll(ctx context.Context) error {
 	demo := filepath.Join(o.Data, "demo.json")
 	for _, args := range [][]string{{"tenants", "import", "--active", o.Municipalities}, {"clients", "enable", "efa-demo", "--all"}} {
 		var out bytes.Buffer
-		cmd := exec.CommandContext(ctx, o.Basisctl, append([]string{"--demo", demo}, args...)...) //nolint:gosec // the caller names the program
+		cmd := exec.CommandContext(ctx, o.Basisctl, append([]string{"--demo", demo}, args...)...)
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("basisctl %v: %w\n%s", args, err, out.Bytes())
