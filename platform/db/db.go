@@ -88,6 +88,8 @@ type engine interface {
 	read(ctx context.Context, scope scope, fn func(*Tx) error) error
 	migrate(ctx context.Context, cfg Config, sets []Set, down bool) error
 	postgres() bool
+	usage() usage
+	ping(ctx context.Context) error
 	close() error
 }
 
@@ -195,7 +197,9 @@ func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 		return err
 	}
 	sc.clock, sc.process, sc.observe = d.clock, d.Process(), d.cfg.Observe
+	span := d.traced(ctx, "db.tx")
 	tx, err := d.engine.tx(ctx, sc, fn)
+	span.End(err)
 	if err != nil {
 		return err
 	}
@@ -215,7 +219,10 @@ func (d *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 		return err
 	}
 	sc.clock, sc.process, sc.observe = d.clock, d.Process(), d.cfg.Observe
-	return d.engine.read(ctx, sc, fn)
+	span := d.traced(ctx, "db.read")
+	err = d.engine.read(ctx, sc, fn)
+	span.End(err)
+	return err
 }
 
 // Woken returns a channel that gets a value soon after a transaction that called

@@ -204,6 +204,7 @@ func (p *Process) openHosts(ctx context.Context, cfg *config.Config, apps []App)
 		return nil, err
 	}
 	for _, h := range hosts {
+		h.DB.Measure(h.Metrics)
 		h.Tokens = authn.NewSource(p.services, h.Name, key, p.clock)
 		h.Dir = tenantdir.New(h.DB, p.clock)
 		h.Verifier = authn.NewVerifier(p.BaseURL, p.services, h.Dir, p.clock)

@@ -23,7 +23,7 @@ func layers() map[string]layer {
 		"config":  {1, nil},
 		"obs":     {1, []string{"problem"}}, // answers a panic
 		"problem": {1, nil},
-		"db":      {1, nil},
+		"db":      {1, []string{"obs"}}, // transactions are part of traces
 		"seal":    {1, []string{"db"}},
 
 		"audit":         {2, nil},
