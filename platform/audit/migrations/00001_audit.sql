@@ -18,7 +18,8 @@ CREATE TABLE audit_log (
 	prev_hash {{.Bytes}} NOT NULL,
 	hash      {{.Bytes}} NOT NULL,
 	PRIMARY KEY (tenant_id, seq)
-);
+) {{partition}};
+{{partitions "audit_log"}}
 CREATE INDEX audit_log_object ON audit_log (tenant_id, object, seq);
 {{isolate "audit_log"}}
 
@@ -32,7 +33,7 @@ BEGIN
 	IF TG_OP = 'DELETE' AND current_user = (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = TG_RELID) THEN
 		RETURN OLD;
 	END IF;
-	RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
+	RAISE EXCEPTION '% is append-only', TG_ARGV[0];
 END $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -54,9 +55,9 @@ BEGIN
 	RAISE EXCEPTION 'audit_head: it follows the last link of the chain';
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER audit_log_keep BEFORE UPDATE OR DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_keep();
+CREATE TRIGGER audit_log_keep BEFORE UPDATE OR DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_keep('audit_log');
 CREATE TRIGGER audit_log_next BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_next();
-CREATE TRIGGER audit_head_keep BEFORE DELETE ON audit_head FOR EACH ROW EXECUTE FUNCTION audit_keep();
+CREATE TRIGGER audit_head_keep BEFORE DELETE ON audit_head FOR EACH ROW EXECUTE FUNCTION audit_keep('audit_head');
 CREATE TRIGGER audit_head_advance BEFORE UPDATE ON audit_head FOR EACH ROW EXECUTE FUNCTION audit_advance();
 {{else}}
 -- +goose StatementBegin

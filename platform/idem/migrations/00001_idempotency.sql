@@ -8,7 +8,9 @@ CREATE TABLE idempotency (
 	answer    TEXT NOT NULL,
 	at        BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, actor, operation, key)
-);
+) {{partition}};
+{{partitions "idempotency"}}
+-- Across tenants, for purging.
 CREATE INDEX idempotency_at ON idempotency (at);
 {{isolate "idempotency"}}
 -- +goose Down

@@ -1,4 +1,6 @@
 -- +goose Up
+-- Indexes named …_end do not begin with the tenant: they are for purging, across tenants.
+
 -- Keys that an issuer signs with. The newest whose signs_from has come signs; all that are
 -- not gone are published.
 CREATE TABLE signing_keys (
@@ -71,6 +73,7 @@ CREATE TABLE password_failures (
 	since     BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, account)
 );
+CREATE INDEX password_failures_end ON password_failures (since);
 {{isolate "password_failures"}}
 
 -- Logins under way.
@@ -81,7 +84,9 @@ CREATE TABLE auth_requests (
 	request    TEXT NOT NULL,
 	expires_at BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, id)
-);
+) {{partition}};
+{{partitions "auth_requests"}}
+CREATE INDEX auth_requests_end ON auth_requests (expires_at);
 {{isolate "auth_requests"}}
 
 -- Who is logged in, in which browser. cookie is a hash; profile is sealed.
@@ -96,9 +101,11 @@ CREATE TABLE sessions (
 	profile    {{.Bytes}} NOT NULL,
 	expires_at BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, id)
-);
+) {{partition}};
+{{partitions "sessions"}}
 CREATE UNIQUE INDEX sessions_cookie ON sessions (tenant_id, cookie);
 CREATE INDEX sessions_subject ON sessions (tenant_id, subject);
+CREATE INDEX sessions_end ON sessions (expires_at);
 {{isolate "sessions"}}
 
 -- Authorization codes; after its use a code remembers the access token that it gave.
@@ -111,9 +118,11 @@ CREATE TABLE codes (
 	jti        TEXT,
 	keep_until BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, code)
-);
+) {{partition}};
+{{partitions "codes"}}
 CREATE INDEX codes_jti ON codes (tenant_id, jti) WHERE jti IS NOT NULL;
 CREATE INDEX codes_session ON codes (tenant_id, session_id);
+CREATE INDEX codes_end ON codes (keep_until);
 {{isolate "codes"}}
 
 CREATE TABLE revoked_tokens (
@@ -121,7 +130,9 @@ CREATE TABLE revoked_tokens (
 	jti        TEXT NOT NULL,
 	expires_at BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, jti)
-);
+) {{partition}};
+{{partitions "revoked_tokens"}}
+CREATE INDEX revoked_tokens_end ON revoked_tokens (expires_at);
 {{isolate "revoked_tokens"}}
 
 -- Client assertions (private_key_jwt) that were used: each is good once.
@@ -131,7 +142,9 @@ CREATE TABLE used_assertions (
 	jti        TEXT NOT NULL,
 	expires_at BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, client_id, jti)
-);
+) {{partition}};
+{{partitions "used_assertions"}}
+CREATE INDEX used_assertions_end ON used_assertions (expires_at);
 {{isolate "used_assertions"}}
 -- +goose Down
 DROP TABLE used_assertions;

@@ -25,11 +25,13 @@ CREATE TABLE appointments (
 	CHECK (starts_at < ends_at AND ends_at <= free_at),
 	CHECK ((state IN ('canceled', 'expired')) = (ended_at IS NOT NULL)),
 	CHECK (state <> 'confirmed' OR confirmed_at IS NOT NULL)
-);
-CREATE INDEX appointments_day ON appointments (tenant_id, office_id, starts_at);
+) {{partition}};
+{{partitions "appointments"}}
+CREATE INDEX appointments_day ON appointments (tenant_id, starts_at, office_id);
 CREATE INDEX appointments_email ON appointments (tenant_id, email, starts_at) WHERE state IN ('held', 'confirmed');
 CREATE INDEX appointments_holds ON appointments (tenant_id, expires_at) WHERE state = 'held';
-CREATE INDEX appointments_end ON appointments (tenant_id, ends_at);
+-- Across tenants, for purging.
+CREATE INDEX appointments_end ON appointments (free_at);
 {{isolate "appointments"}}
 
 -- What keeps two appointments apart: one row for each five minutes that an appointment takes
@@ -42,7 +44,8 @@ CREATE TABLE grains (
 	appointment_id TEXT NOT NULL,
 	PRIMARY KEY (tenant_id, office_id, resource_id, grain),
 	FOREIGN KEY (tenant_id, appointment_id) REFERENCES appointments (tenant_id, id) ON DELETE CASCADE
-);
+) {{partition}};
+{{partitions "grains"}}
 CREATE INDEX grains_appointment ON grains (tenant_id, appointment_id);
 {{isolate "grains"}}
 
@@ -54,7 +57,9 @@ CREATE TABLE days (
 	day       BIGINT NOT NULL,
 	busy      {{.Bytes}} NOT NULL,
 	PRIMARY KEY (tenant_id, office_id, day)
-);
+) {{partition}};
+{{partitions "days"}}
+CREATE INDEX days_end ON days (day); -- across tenants, for purging
 {{isolate "days"}}
 
 -- Times in which an office, or one resource of it, takes no appointments.

@@ -37,10 +37,12 @@ CREATE TABLE applications (
 	decided_at   BIGINT,
 	PRIMARY KEY (tenant_id, id),
 	UNIQUE (tenant_id, reference)
-);
+) {{partition}};
+{{partitions "applications"}}
 CREATE INDEX applications_citizen ON applications (tenant_id, subject, edited_at);
 CREATE INDEX applications_list ON applications (tenant_id, submitted_at, id) WHERE submitted_at IS NOT NULL;
 CREATE INDEX applications_state ON applications (tenant_id, state, submitted_at, id) WHERE submitted_at IS NOT NULL;
+-- Across tenants, for purging.
 CREATE INDEX applications_old_drafts ON applications (edited_at) WHERE state = 'draft';
 {{isolate "applications"}}
 
@@ -54,7 +56,8 @@ CREATE TABLE application_events (
 	note           TEXT NOT NULL,
 	at             BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, application_id, id)
-);
+) {{partition}};
+{{partitions "application_events"}}
 {{isolate "application_events"}}
 
 -- Uploaded files: the row is what makes a file exist; its bytes are in the data folder.
@@ -71,8 +74,10 @@ CREATE TABLE files (
 	sha256         TEXT NOT NULL,
 	at             BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, id)
-);
+) {{partition}};
+{{partitions "files"}}
 CREATE INDEX files_application ON files (tenant_id, application_id, id);
+-- Across tenants, for purging.
 CREATE INDEX files_loose ON files (at) WHERE application_id = '';
 {{isolate "files"}}
 
@@ -95,7 +100,9 @@ CREATE TABLE payments (
 	at             BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, request_id),
 	UNIQUE (tenant_id, application_id, attempt)
-);
+) {{partition}};
+{{partitions "payments"}}
+-- Across tenants, for the job that asks and mails again.
 CREATE INDEX payments_wanted ON payments (next_try_at) WHERE state = 'wanted';
 CREATE INDEX payments_unmailed ON payments (next_try_at) WHERE state = 'open' AND by_mail AND mailed_at IS NULL;
 {{isolate "payments"}}

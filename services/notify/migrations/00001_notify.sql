@@ -32,6 +32,8 @@ CREATE TABLE messages (
 CREATE INDEX messages_due ON messages (tenant_id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX messages_mailbox ON messages (tenant_id, recipient, id) WHERE channel = 'mailbox';
 CREATE INDEX messages_reference ON messages (tenant_id, reference, id) WHERE reference <> '';
+{{if .Postgres}}-- What a list is narrowed by; a file of SQLite holds few enough to read on.
+CREATE INDEX messages_status ON messages (tenant_id, status, id);{{end}}
 -- What still holds personal data, by age.
 CREATE INDEX messages_content ON messages (tenant_id, channel, created_at) WHERE recipient <> '';
 {{isolate "messages"}}
@@ -44,7 +46,8 @@ CREATE TABLE attachments (
 	content_type TEXT NOT NULL,
 	content      {{.Bytes}} NOT NULL,
 	PRIMARY KEY (tenant_id, message_id, position)
-);
+) {{partition}};
+{{partitions "attachments"}}
 {{isolate "attachments"}}
 
 -- Where mails land while no SMTP server is configured: one row for each message, never two.
@@ -55,8 +58,10 @@ CREATE TABLE local_mails (
 	source     {{.Bytes}} NOT NULL,
 	at         BIGINT NOT NULL,
 	PRIMARY KEY (tenant_id, message_id)
-);
+) {{partition}};
+{{partitions "local_mails"}}
 CREATE INDEX local_mails_recipient ON local_mails (tenant_id, recipient, message_id);
+-- Across tenants, for the operator's list.
 CREATE INDEX local_mails_newest ON local_mails (message_id);
 {{isolate "local_mails"}}
 

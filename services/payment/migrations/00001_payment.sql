@@ -33,7 +33,12 @@ CREATE TABLE transactions (
 -- One claim a request, whether its municipality is named by ARS or AGS.
 CREATE UNIQUE INDEX transactions_request ON transactions (tenant_id, originator_id, authority, request_id);
 CREATE UNIQUE INDEX transactions_kassenzeichen ON transactions (tenant_id, kassenzeichen);
-CREATE INDEX transactions_open ON transactions (tenant_id, expires_at) WHERE state = 'INITIAL';
+-- Across tenants, for expiring.
+CREATE INDEX transactions_open ON transactions (expires_at) WHERE state = 'INITIAL';
+{{if .Postgres}}-- What a list is narrowed by; a file of SQLite holds few enough to read on.
+CREATE INDEX transactions_state ON transactions (tenant_id, state, id);
+CREATE INDEX transactions_wanted ON transactions (tenant_id, request_id, id);
+CREATE INDEX transactions_created ON transactions (tenant_id, created_at, id);{{end}}
 {{isolate "transactions"}}
 
 -- Tries to pay at a provider; at most one of a transaction is open.
@@ -61,7 +66,8 @@ CREATE TABLE attempts (
 {{partitions "attempts"}}
 CREATE INDEX attempts_of ON attempts (tenant_id, transaction_id, id);
 CREATE UNIQUE INDEX attempts_open ON attempts (tenant_id, transaction_id) WHERE state = 'open';
-CREATE INDEX attempts_due ON attempts (tenant_id, check_at) WHERE state = 'open';
+-- Across tenants, for asking the providers.
+CREATE INDEX attempts_due ON attempts (check_at) WHERE state = 'open';
 {{isolate "attempts"}}
 
 -- What happened to a transaction after it was created, in its order.

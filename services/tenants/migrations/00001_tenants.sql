@@ -61,7 +61,8 @@ CREATE TABLE usage (
 	n         BIGINT NOT NULL,
 	amount    BIGINT NOT NULL, -- cents
 	PRIMARY KEY (tenant_id, month, counter)
-);
+) {{partition}};
+{{partitions "usage"}}
 {{isolate "usage"}}
 -- +goose Down
 DROP TABLE usage;

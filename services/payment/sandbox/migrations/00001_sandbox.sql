@@ -20,10 +20,13 @@ CREATE TABLE sandbox_sessions (
 	settles_at     BIGINT, -- when money on its way arrives, or is refused if there is a reason
 	silent_until   BIGINT NOT NULL, -- the API answers nothing about the session before
 	PRIMARY KEY (tenant_id, id)
-);
-CREATE UNIQUE INDEX sandbox_sessions_id ON sandbox_sessions (id);
+) {{partition}};
+{{partitions "sandbox_sessions"}}
+-- The pay page knows the id alone, a random one.
+CREATE INDEX sandbox_sessions_id ON sandbox_sessions (id);
 CREATE UNIQUE INDEX sandbox_sessions_attempt ON sandbox_sessions (tenant_id, attempt_id);
-CREATE INDEX sandbox_sessions_settle ON sandbox_sessions (tenant_id, settles_at) WHERE settles_at IS NOT NULL;
+-- Across tenants, for settling.
+CREATE INDEX sandbox_sessions_settle ON sandbox_sessions (settles_at) WHERE settles_at IS NOT NULL;
 {{isolate "sandbox_sessions"}}
 
 -- Notifications that the receiver has not taken yet.
@@ -34,8 +37,10 @@ CREATE TABLE sandbox_notices (
 	due_at         BIGINT NOT NULL,
 	tries          INTEGER NOT NULL,
 	PRIMARY KEY (tenant_id, id)
-);
-CREATE INDEX sandbox_notices_due ON sandbox_notices (tenant_id, due_at);
+) {{partition}};
+{{partitions "sandbox_notices"}}
+-- Across tenants, for telling.
+CREATE INDEX sandbox_notices_due ON sandbox_notices (due_at);
 {{isolate "sandbox_notices"}}
 -- +goose Down
 DROP TABLE sandbox_notices;
