@@ -152,9 +152,11 @@ func (a *Agent) configure(program string, o options) error {
 		return err
 	}
 	a.Address = fmt.Sprintf("127.0.0.1:%d", ports[0])
-	a.args = []string{program, "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", "-disable-host-node-id",
+	a.args = []string{
+		program, "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", "-disable-host-node-id",
 		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-server-port=%d", ports[1]), fmt.Sprintf("-serf-lan-port=%d", ports[2]),
-		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1"}
+		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
+	}
 	if o.tls {
 		a.AddressTLS = fmt.Sprintf("127.0.0.1:%d", ports[3])
 		a.args = append(a.args, fmt.Sprintf("-https-port=%d", ports[3]))
@@ -264,7 +266,7 @@ var program = sync.OnceValues(func() (string, error) {
 		}
 		root = filepath.Dir(root)
 	}
-	cmd := exec.Command(filepath.Join(root, "tools", "build.sh"), "consul") //nolint:noctx // for all tests
+	cmd := exec.Command(filepath.Join(root, "tools", "build.sh"), "consul")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

@@ -50,13 +50,13 @@ func (l *Local) Handler(service string) http.Handler {
 
 // Client implements Services: the call goes to the handler directly, without a network.
 func (l *Local) Client(service string) *http.Client {
-	return &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+	return &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: obs.Client(service, roundTripper(func(r *http.Request) (*http.Response, error) {
 		h, ok := l.get(service)
 		if !ok {
 			return nil, errors.Join(unavailable(service), closeBody(r))
 		}
 		return direct(h, r)
-	})}
+	}))}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -80,7 +80,6 @@ func direct(h http.Handler, r *http.Request) (*http.Response, error) {
 	stop := context.AfterFunc(r.Context(), cancel)
 	defer func() { stop(); cancel() }()
 	in := r.Clone(ctx)
-	obs.Inject(r.Context(), in.Header)
 	in.RequestURI = r.URL.RequestURI()
 	in.RemoteAddr = "127.0.0.1:0"
 	if in.Host == "" {

@@ -21,7 +21,7 @@ import (
 
 const (
 	dialTimeout = 2 * time.Second
-	// attempts bounds how many instances one call may try.
+	// attempts bounds how many instances may fail one call, those that refuse at once aside.
 	attempts = 3
 	// failures in succession leave an instance out, for rest.
 	failures = 3
@@ -34,7 +34,7 @@ func newTransport() *http.Transport {
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: clientTimeout,
 		// Shorter than our servers wait, so that it is the caller who gives up a connection.
-		MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second,
+		MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second,
 		// What is passed on stays as it is.
 		DisableCompression: true,
 	}
@@ -88,9 +88,9 @@ func (p *pool) set(list []address) {
 			OnStateChange: func(_ string, from, to gobreaker.State) {
 				switch { // between open and half-open it goes to and fro
 				case from == gobreaker.StateClosed:
-					p.log.Warn("an instance fails and is left out", "service", p.service, "instance", a.host) //nolint:sloglint // the breaker knows no call
+					p.log.Warn("an instance fails and is left out", "service", p.service, "instance", a.host)
 				case to == gobreaker.StateClosed:
-					p.log.Info("an instance answers again", "service", p.service, "instance", a.host) //nolint:sloglint // as above
+					p.log.Info("an instance answers again", "service", p.service, "instance", a.host)
 				}
 			},
 		})})
@@ -119,7 +119,8 @@ func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := p.try(r, body)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", unavailable(p.service), err), closeBody(r))
+		_ = closeBody(r) // where the transport has not; the failure that counts is the call's
+		return nil, fmt.Errorf("%w: %w", unavailable(p.service), err)
 	}
 	if body != nil {
 		body.release()
@@ -139,7 +140,7 @@ func (p *pool) try(r *http.Request, body *held) (*http.Response, error) {
 	if len(members) == 0 {
 		return nil, errors.New("no instance is known")
 	}
-	err, tried := errors.New("every instance fails"), 0
+	err, tried, again := errors.New("every instance fails"), 0, false
 	start := p.next.Add(1) - 1
 	for i := range uint64(len(members)) {
 		m := members[(start+i)%uint64(len(members))]
@@ -147,12 +148,12 @@ func (p *pool) try(r *http.Request, body *held) (*http.Response, error) {
 		if refused != nil {
 			continue
 		}
-		out, failed := m.address.of(r, body, tried > 0)
+		out, failed := m.address.of(r, body, again)
 		if failed != nil {
 			done(errCaller)
 			return nil, failed
 		}
-		resp, failed := p.base.RoundTrip(out) //nolint:bodyclose // the caller's
+		resp, failed := p.base.RoundTrip(out)
 		if failed == nil {
 			done(nil)
 			return resp, nil
@@ -163,7 +164,10 @@ func (p *pool) try(r *http.Request, body *held) (*http.Response, error) {
 			return nil, err
 		}
 		done(err)
-		if tried++; tried == attempts || ctx.Err() != nil || !repeatable(r, body, err) {
+		if !unsent(err) || isTimeout(err) {
+			tried++
+		}
+		if again = true; tried == attempts || ctx.Err() != nil || !repeatable(r, body, err) {
 			break
 		}
 	}
@@ -178,7 +182,7 @@ func (a address) of(r *http.Request, body *held, again bool) (*http.Request, err
 	out.URL = &u
 	switch {
 	case body != nil:
-		out.Body = body
+		out.Body = body.open()
 	case again && r.GetBody != nil:
 		b, err := r.GetBody()
 		if err != nil {
@@ -191,12 +195,21 @@ func (a address) of(r *http.Request, body *held, again bool) (*http.Request, err
 
 // repeatable says whether r may be sent to another instance after err.
 func repeatable(r *http.Request, body *held, err error) bool {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" { // nothing has reached an instance
+	if unsent(err) {
 		return body == nil || !body.read.Load()
 	}
-	var slow net.Error
-	return body == nil && idempotent(r) && (!errors.As(err, &slow) || !slow.Timeout())
+	return body == nil && idempotent(r) && !isTimeout(err)
+}
+
+// unsent reports whether no connection came about, so that nothing reached an instance.
+func unsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 func idempotent(r *http.Request) bool {
@@ -215,6 +228,14 @@ type held struct {
 
 	mu               sync.Mutex
 	closed, released bool
+}
+
+// open is for the next attempt: what closed the body was the one before.
+func (h *held) open() *held {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = false
+	return h
 }
 
 func (h *held) Read(b []byte) (int, error) {

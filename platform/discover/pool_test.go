@@ -339,6 +339,38 @@ func TestHandler_StreamsBothWays(t *testing.T) {
 	}
 }
 
+func TestClient_BodyGoesOnAfterTheAnswerBegan(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		_ = control.Flush()
+		echo(w, r)
+	})
+	in, out := io.Pipe()
+	resp, err := static(t, refusing(), p.URL).Client("payment").Do(request(t.Context(), t, "POST", "http://payment/x", in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.WriteString(out, "late"); err != nil {
+		t.Errorf("writing the body after the answer began = %v", err)
+	}
+	_ = out.Close()
+	if b, err := io.ReadAll(resp.Body); string(b) != "POST late <nil>" || err != nil {
+		t.Errorf("POST = %q, %v, want the whole body echoed", b, err)
+	}
+}
+
+func TestClient_TriesAllWhoRefuse(t *testing.T) {
+	t.Parallel()
+	good := newPeer(t, echo)
+	c := static(t, refusing(), refusing(), refusing(), refusing(), good.URL).Client("payment")
+	if status, _, err := do(t, c, request(t.Context(), t, "POST", "http://payment/x", again("x"))); status != 200 || err != nil {
+		t.Errorf("POST with one of five instances alive = %d, %v, want 200", status, err)
+	}
+}
+
 func TestHandler_AnswersThatBreakOff(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, func(w http.ResponseWriter, _ *http.Request) {

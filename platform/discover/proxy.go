@@ -33,7 +33,7 @@ func newProxy(p *pool) *proxy {
 		ErrorLog:   slog.NewLogLogger(p.log.Handler(), slog.LevelDebug), // answers that broke off
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
-				p.log.WarnContext(r.Context(), "a request could not be passed on", "service", p.service, "err", err)
+				p.log.WarnContext(r.Context(), "a request could not be passed on", "service", p.service, "error", err)
 			}
 			problem.Write(w, r, unavailable(p.service))
 		},

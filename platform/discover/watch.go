@@ -161,7 +161,7 @@ func (l *link) lost(who string, err error) {
 	defer l.mu.Unlock()
 	if len(l.away) == 0 {
 		l.since = l.clock()
-		l.log.Warn("consul is away: the instances known last are kept", "err", err) //nolint:sloglint // belongs to no request
+		l.log.Warn("consul is away: the instances known last are kept", "error", err)
 	}
 	l.away[who] = struct{}{}
 }
@@ -174,6 +174,6 @@ func (l *link) found(who string) {
 		return
 	}
 	if delete(l.away, who); len(l.away) == 0 {
-		l.log.Info("consul is back", "away_for", l.clock().Sub(l.since)) //nolint:sloglint // belongs to no request
+		l.log.Info("consul is back", "away_for", l.clock().Sub(l.since))
 	}
 }
