@@ -2,6 +2,7 @@ package rendertest_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -77,6 +78,7 @@ type rendered struct {
 	policies    map[string]*networkingv1.NetworkPolicy
 	scalers     map[string]*autoscalingv2.HorizontalPodAutoscaler
 	ingresses   map[string]*networkingv1.Ingress
+	claims      map[string]*corev1.PersistentVolumeClaim
 }
 
 func decode[T any, P interface {
@@ -119,6 +121,7 @@ func read(t *testing.T, files map[string]string) rendered {
 		map[string]*networkingv1.NetworkPolicy{},
 		map[string]*autoscalingv2.HorizontalPodAutoscaler{},
 		map[string]*networkingv1.Ingress{},
+		map[string]*corev1.PersistentVolumeClaim{},
 	}
 	for file, text := range files {
 		if strings.HasSuffix(file, ".txt") {
@@ -149,6 +152,8 @@ func read(t *testing.T, files map[string]string) rendered {
 				decode(t, []byte(document), r.scalers)
 			case "networking.k8s.io/v1 Ingress":
 				decode(t, []byte(document), r.ingresses)
+			case "v1 PersistentVolumeClaim":
+				decode(t, []byte(document), r.claims)
 			default:
 				t.Errorf("%s: %s is not expected:\n%s", file, of, document)
 			}
@@ -178,6 +183,7 @@ func TestChart(t *testing.T) {
 				t.Errorf("%d deployments, %d jobs, %d services, want %d of each", len(r.deployments), len(r.jobs), len(r.services), len(services))
 			}
 			checkPolicies(t, r)
+			checkFiles(t, r)
 			checkNoSecret(t, files)
 			if full := file == production; (len(r.ingresses) == 1) != full || (len(r.scalers) == 2) != full {
 				t.Errorf("%d ingresses, %d autoscalers with values %q", len(r.ingresses), len(r.scalers), file)
@@ -297,6 +303,7 @@ func checkJob(t *testing.T, j *batchv1.Job, s string) {
 // among what is mounted.
 func checkConfig(t *testing.T, text, s string, spec corev1.PodSpec) {
 	t.Helper()
+	checkKeys(t, s, []byte(text))
 	var c struct {
 		Server struct {
 			DrainTimeout string         `json:"drain_timeout"`
@@ -320,6 +327,52 @@ func checkConfig(t *testing.T, text, s string, spec corev1.PodSpec) {
 		t.Errorf("%s: %d s until it is killed, want more than %d s before the drain and twice %d s for it", s, grace, sleep, drain)
 	}
 	checkMounted(t, s, text, spec)
+}
+
+// checkKeys: no key of the section server but those of the example, which deploytest holds
+// against the code.
+func checkKeys(t *testing.T, s string, text []byte) {
+	t.Helper()
+	example, err := os.ReadFile("../config/basisdienste.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known, used struct {
+		Server map[string]any `json:"server"`
+	}
+	if err := errors.Join(yaml.Unmarshal(example, &known), yaml.Unmarshal(text, &used)); err != nil {
+		t.Fatal(err)
+	}
+	known.Server["services"] = nil // only in a comment there
+	for key, value := range used.Server {
+		of, ok := known.Server[key]
+		if !ok {
+			t.Errorf("%s: server.%s is no setting", s, key)
+		}
+		section, _ := value.(map[string]any)
+		names, _ := of.(map[string]any)
+		for inner := range section {
+			if _, ok := names[inner]; !ok && key != "services" && inner != "user" {
+				t.Errorf("%s: server.%s.%s is no setting", s, key, inner)
+			}
+		}
+	}
+}
+
+// checkFiles: the pods of forms share the folder of uploaded files.
+func checkFiles(t *testing.T, r rendered) {
+	t.Helper()
+	const name = "basis-basisdienste-forms"
+	claim := r.claims[name+"-files"]
+	if claim == nil || !slices.Equal(claim.Spec.AccessModes, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}) {
+		t.Errorf("claim = %+v, want one that many can write", claim)
+	}
+	uses := slices.ContainsFunc(r.deployments[name].Spec.Template.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == name+"-files"
+	})
+	if config := r.configs[name].Data["basisdienste.yaml"]; !uses || !strings.Contains(config, "forms:\n  files_dir: /files") {
+		t.Errorf("forms uses the claim: %t, its configuration:\n%s", uses, config)
+	}
 }
 
 // checkMounted looks for every file that text names among those of the volumes.

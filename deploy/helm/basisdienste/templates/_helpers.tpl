@@ -94,7 +94,9 @@ server:
   {{- with $v.telemetry.otlpEndpoint }}
   telemetry: {otlp_endpoint: {{ . | quote }}, sample_ratio: {{ $v.telemetry.sampleRatio }}}
   {{- end }}
-{{- with .service.config }}
+{{- $section := deepCopy .service.config }}
+{{- if eq .name "forms" }}{{ $_ := set $section "files_dir" "/files" }}{{ end }}
+{{- with $section }}
 {{ $.name }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
