@@ -37,7 +37,8 @@ func TestRun_InstancesShareTheWorkInOrder(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	handled := make([]atomic.Int32, instances)
+	handled, all := make([]atomic.Int32, instances), atomic.Int32{}
+	many := make(chan struct{}) // closed when a third is handled: until then, some first events take their time
 	databases := make([]*db.DB, instances)
 	for i := range instances {
 		d := shared.WithProcess(fmt.Sprint("process-", i))
@@ -56,6 +57,9 @@ func TestRun_InstancesShareTheWorkInOrder(t *testing.T) {
 		}
 		r := bus.New(bus.Config{Service: "payment", DB: d, Transport: tr, Log: log})
 		bus.Handle(r, "hear", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e event) error {
+			if e.N == 0 && strings.HasSuffix(e.Of, "0") {
+				<-many
+			}
 			var before int
 			if err := tx.Get(ctx, &before, `SELECT count(*) FROM heard WHERE tenant_id = ? AND what LIKE ?`, tx.Tenant(), e.Of+"-%"); err != nil {
 				return err
@@ -63,7 +67,12 @@ func TestRun_InstancesShareTheWorkInOrder(t *testing.T) {
 			if before != e.N {
 				t.Errorf("%s %d was handled after %d of its aggregate", e.Of, e.N, before)
 			}
-			tx.OnCommit(func() { handled[i].Add(1) })
+			tx.OnCommit(func() {
+				handled[i].Add(1)
+				if all.Add(1) == aggregates*each/3 {
+					close(many)
+				}
+			})
 			return note(ctx, tx, fmt.Sprint(e.Of, "-", e.N))
 		})
 		wg.Go(func() {

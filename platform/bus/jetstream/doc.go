@@ -14,8 +14,8 @@
 // message is handed out again in place, after a delay, before the next one of its key. That
 // order holds within one subscription and, with Config.Exclusive, over restarts. It does not
 // hold across instances that share a group, nor when one of them dies and what it had in
-// flight comes again only after AckWait: handlers that need more compare a version in the
-// event.
+// flight comes again only after AckWait: package bus makes an event wait there for the one
+// that was told before it, and snapshots carry a version.
 //
 // A message in our hands, waiting or being handled, is kept alive at the broker however long
 // its handler takes; the broker does not give it to anybody else meanwhile.
