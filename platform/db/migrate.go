@@ -152,11 +152,11 @@ func (e *pgEngine) checkVersions(ctx context.Context, schema string, sets []Set)
 }
 
 func (e *pgEngine) applied(ctx context.Context, set Set) (map[int64]bool, error) {
+	var versions []int64
 	rows, err := e.pool.Query(ctx, "SELECT version_id FROM "+quote("migrations_"+set.Name)+" WHERE is_applied")
-	if err != nil {
-		return nil, err
+	if err == nil {
+		versions, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 	}
-	versions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") { // no such table, no such schema
 		err = nil

@@ -4,7 +4,6 @@ package dbtest
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -34,17 +33,11 @@ var schemas atomic.Int64
 // PostgresConfig is what NewPostgres opens, with a fresh schema name.
 func PostgresConfig(t testing.TB) db.Config {
 	t.Helper()
-	pg, err := server()
+	pg, err := shared()
 	if err != nil {
 		t.Fatalf("dbtest: PostgreSQL: %v", err)
 	}
-	dsn := func(role string) string {
-		return fmt.Sprintf("postgres://%s@/basis?host=%s", role, url.QueryEscape(pg.socket))
-	}
-	return db.Config{
-		URL: dsn("basis_app"), OwnerURL: dsn("basis_owner"),
-		Schema: fmt.Sprintf("test_%d", schemas.Add(1)), Conns: 6,
-	}
+	return pg.Config(fmt.Sprintf("test_%d", schemas.Add(1)))
 }
 
 // Each runs f on both engines, as the subtests "sqlite" and "postgres".
