@@ -58,7 +58,7 @@ func isNavigation(r *http.Request) bool {
 	if into := r.Header.Get("Sec-Fetch-Dest"); into != "" && into != "document" {
 		return false
 	}
-	return web.WantsHTML(r) && r.Header.Get("Authorization") == "" && !isAPI(r.URL.EscapedPath())
+	return r.Method != http.MethodHead && web.WantsHTML(r) && r.Header.Get("Authorization") == "" && !isAPI(r.URL.EscapedPath())
 }
 
 // finish sends the page for a problem that was held.

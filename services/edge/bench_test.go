@@ -1,0 +1,77 @@
+package edge
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"basisdienste/platform/run"
+)
+
+// BenchmarkHop measures what the edge adds to a request: CPU of the whole process (client,
+// edge and service are in it) by way of the edge, and directly. Their difference is the
+// edge's, with the reading and writing of one more connection. TLS is not part of it.
+//
+//	go test -run '^$' -bench Hop -benchtime 20000x ./services/edge
+func BenchmarkHop(b *testing.B) {
+	answer := make([]byte, 1024)
+	service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer)
+	})
+	direct := httptest.NewServer(service)
+	b.Cleanup(direct.Close)
+	f := begin(b, map[string]http.Handler{"forms": service}, func(s *run.Settings, keys map[string]any) {
+		s.AddressLimit = 1_000_000_000
+		keys["edge.requests_per_minute_and_tenant"], keys["edge.burst"] = 1_000_000_000, 1_000_000_000
+	})
+	f.know("erfurt")
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
+	b.Cleanup(client.CloseIdleConnections)
+	for _, way := range []struct{ name, url string }{{"direct", direct.URL}, {"edge", f.url}} {
+		b.Run(way.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var failed atomic.Int64
+			b.SetParallelism(8)
+			before := cpu(b)
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, way.url+"/t/erfurt/forms/v1/forms", nil)
+					if err != nil {
+						failed.Add(1)
+						continue
+					}
+					r.Header.Set("Authorization", "Bearer eyJhbGciOiJFUzI1NiJ9")
+					r.Header.Set("Accept", "application/json")
+					resp, err := client.Do(r)
+					if err != nil {
+						failed.Add(1)
+						continue
+					}
+					if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != int64(len(answer)) || resp.StatusCode != http.StatusOK {
+						failed.Add(1)
+					}
+					_ = resp.Body.Close()
+				}
+			})
+			b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+			if n := failed.Load(); n > 0 {
+				b.Errorf("%d of %d requests failed", n, b.N)
+			}
+		})
+	}
+}
+
+// cpu is the time that the process has computed so far, in user and system mode.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
