@@ -115,7 +115,11 @@ integration: ## all tests, the slow ones too (kill, browser, broker)
 
 .PHONY: test-faults
 test-faults: build ## kill, cut and stall what the services depend on, count afterwards; writes docs/faults.md
-	$(GOTEST) -count=1 -v ./tools/cluster/...
+	$(GOTEST) -count=1 -v ./tools/cluster/faults
+
+.PHONY: test-upgrade
+test-upgrade: ## exchange every instance of a cluster under traffic, from the release before and back
+	$(GOTEST) -count=1 -v ./tools/cluster/upgrade
 
 .PHONY: browser
 browser: ## the tests in a real browser
