@@ -51,8 +51,8 @@ func Config(hcl string) Option {
 	return func(o *options) { o.config = append(o.config, hcl) }
 }
 
-// Keep has the agent find the services registered with it again after Restart, as one with a
-// data folder does: critical until it has checked them.
+// Keep has the agent keep its state in a folder, as in operation. After Restart it takes the
+// services registered with it for critical until it has checked them. It leads within seconds.
 func Keep() Option { return func(o *options) { o.keep = true } }
 
 // TLS has the agent serve its API by TLS as well, at AddressTLS, with that certificate, and ask
@@ -152,17 +152,18 @@ func (a *Agent) configure(program string, o options) error {
 		return err
 	}
 	a.Address = fmt.Sprintf("127.0.0.1:%d", ports[0])
-	a.args = []string{
-		program, "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", "-disable-host-node-id",
-		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-server-port=%d", ports[1]), fmt.Sprintf("-serf-lan-port=%d", ports[2]),
-		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
+	kind := []string{"-dev"}
+	if o.keep {
+		kind = []string{"-server", "-bootstrap-expect=1", "-data-dir=" + filepath.Join(a.dir, "data")}
+		Config("disable_update_check = true, performance { raft_multiplier = 1 }")(&o)
 	}
+	a.args = append(append([]string{program, "agent"}, kind...),
+		"-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", "-disable-host-node-id",
+		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-server-port=%d", ports[1]), fmt.Sprintf("-serf-lan-port=%d", ports[2]),
+		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1")
 	if o.tls {
 		a.AddressTLS = fmt.Sprintf("127.0.0.1:%d", ports[3])
 		a.args = append(a.args, fmt.Sprintf("-https-port=%d", ports[3]))
-	}
-	if o.keep {
-		a.args = append(a.args, "-data-dir="+filepath.Join(a.dir, "data"))
 	}
 	for i, text := range o.config {
 		file := filepath.Join(a.dir, fmt.Sprintf("%d.hcl", i))

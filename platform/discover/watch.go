@@ -33,28 +33,27 @@ const (
 func (c *Consul) watch(p *pool, known func()) {
 	defer known()
 	var (
-		index  uint64
-		before []address // who was known when Consul went away or lost its state
-		doubt  time.Time // until then they stay
-		lost   bool      // Consul is away
+		index uint64
+		lost  bool // Consul is away, or was until this answer
+		kept  doubtful
 	)
 	again := newBackOff()
 	for {
 		wait := waitAtConsul
-		if left := doubt.Sub(c.cfg.Clock()); left > 0 {
+		if left := kept.until.Sub(c.cfg.Clock()); left > 0 {
 			wait = min(wait, left+pause) // ask again when doubt ends
-		} else if before != nil && !lost {
-			before, index = nil, 0 // with an index we would wait for news, and keep them till then
+		} else if kept.list != nil && !lost {
+			kept, index = doubtful{}, 0 // with an index we would wait for news, and keep them till then
 		}
-		list, next, err := c.ask(p.service, index, wait)
+		found, next, err := c.ask(p.service, index, wait)
 		switch {
 		case c.ctx.Err() != nil:
 			return
 		case err != nil:
-			if before == nil {
-				before = p.addresses()
+			if !lost {
+				lost, kept = true, doubtful{list: p.addresses()}
 			}
-			lost, index = true, 0
+			index = 0
 			c.link.lost(p.service, err)
 			known()
 			if !sleep(c.ctx, again.NextBackOff()) {
@@ -62,22 +61,16 @@ func (c *Consul) watch(p *pool, known func()) {
 			}
 			continue
 		case next < index: // it counts anew, so it has lost its state
-			before, lost = p.addresses(), true
+			lost, kept = true, doubtful{list: p.addresses()}
 		}
 		if lost {
 			// Others come back by their own back-off, and are checked.
-			lost, doubt = false, c.cfg.Clock().Add(3*c.cfg.CheckInterval+maxBackOff)
+			lost, kept.until = false, c.cfg.Clock().Add(3*c.cfg.CheckInterval+maxBackOff)
 		}
 		c.link.found(p.service)
 		again.Reset()
 		index = next
-		for _, a := range before {
-			if !slices.Contains(list, a) {
-				list = append(list, a)
-			}
-		}
-		slices.SortFunc(list, address.compare) // in one order, so that turns go on
-		p.set(list)
+		p.set(kept.beside(found))
 		known()
 		if !sleep(c.ctx, pause) {
 			return
@@ -85,19 +78,53 @@ func (c *Consul) watch(p *pool, known func()) {
 	}
 }
 
-// ask returns the instances that pass their checks, as soon as they differ from those of the
-// index, or after wait.
-func (c *Consul) ask(service string, index uint64, wait time.Duration) ([]address, uint64, error) {
+// doubtful are the instances that were known when Consul went away or lost its state.
+type doubtful struct {
+	list  []address
+	until time.Time            // then they are forgotten
+	seen  map[address]struct{} // in the last answer since
+}
+
+// beside returns the instances that pass their checks, and those in doubt: that Consul does
+// not know, or not as well. Who was seen since and is gone has deregistered: no doubt any more.
+func (d *doubtful) beside(found map[address]bool) []address {
+	list := make([]address, 0, len(found)+len(d.list))
+	for a, passing := range found {
+		if passing {
+			list = append(list, a)
+		}
+	}
+	d.list = slices.DeleteFunc(d.list, func(a address) bool {
+		_, before := d.seen[a]
+		_, now := found[a]
+		return before && !now
+	})
+	d.seen = make(map[address]struct{}, len(found))
+	for a := range found {
+		d.seen[a] = struct{}{}
+	}
+	for _, a := range d.list {
+		if !found[a] {
+			list = append(list, a)
+		}
+	}
+	slices.SortFunc(list, address.compare) // in one order, so that turns go on
+	return list
+}
+
+// ask returns who is registered, and whether it passes its checks, as soon as that differs from
+// the index's, or after wait.
+func (c *Consul) ask(service string, index uint64, wait time.Duration) (map[address]bool, uint64, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, wait+wait/16+answerTime)
 	defer cancel()
-	entries, meta, err := c.client.Health().Service(service, "", true, (&api.QueryOptions{WaitIndex: index, WaitTime: wait}).WithContext(ctx))
+	entries, meta, err := c.client.Health().Service(service, "", false, (&api.QueryOptions{WaitIndex: index, WaitTime: wait}).WithContext(ctx))
 	if err != nil {
 		return nil, 0, err
 	}
 	if meta.LastIndex == 0 { // to ask with it would not wait
 		return nil, 0, errors.New("consul answered without an index")
 	}
-	list := make([]address, 0, len(entries))
+	found := make(map[address]bool, len(entries))
 	for _, e := range entries {
 		scheme := e.Service.Meta[metaScheme]
 		if scheme != "http" && scheme != "https" {
@@ -105,11 +132,9 @@ func (c *Consul) ask(service string, index uint64, wait time.Duration) ([]addres
 		}
 		host := cmp.Or(e.Service.Address, e.Node.Address)
 		a := address{scheme, net.JoinHostPort(host, strconv.Itoa(e.Service.Port))}
-		if !slices.Contains(list, a) { // known to two agents after a move
-			list = append(list, a)
-		}
+		found[a] = found[a] || e.Checks.AggregatedStatus() == api.HealthPassing // two agents may know it after a move
 	}
-	return list, meta.LastIndex, nil
+	return found, meta.LastIndex, nil
 }
 
 // scheme of a service's instances.
