@@ -17,7 +17,9 @@ export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/golangci-lint
 
 # Packages whose tests run whole processes, browsers or broker suites; they are not part
 # of check-fast.
-SLOW := services/basis|platform/bus/jetstream|tools/demo|loadtest
+SLOW := services/basis|platform/bus/jetstream|platform/discover|tools/demo|tools/basisctl|loadtest|deploy
+# Tests of a whole cluster: they need the machine for themselves.
+CLUSTER := tools/cluster
 GOTEST := $(GO) test -timeout 15m
 
 # Files that `make generate` writes and that are committed.
@@ -71,7 +73,7 @@ basis:
 
 .PHONY: test
 test: ## everything: what is missing is installed, then all checks, all tests, the journey
-	@for step in setup check-fast verify integration demo; do \
+	@for step in setup check-fast verify integration demo test-upgrade test-faults; do \
 		echo "==> make $$step"; began=$$SECONDS; \
 		$(MAKE) $$step || { echo "==> make $$step FAILED after $$((SECONDS - began)) s"; exit 1; }; \
 		echo "==> make $$step: ok in $$((SECONDS - began)) s"; \
@@ -107,11 +109,11 @@ spec: ## each route is in the OpenAPI and each operation has a route (tools/spec
 
 .PHONY: unit
 unit: ## all tests but the slow ones
-	@packages=$$($(GO) list ./... | grep -Ev '^basisdienste/($(SLOW))(/|$$)'); $(GOTEST) $$packages
+	@packages=$$($(GO) list ./... | grep -Ev '^basisdienste/($(SLOW)|$(CLUSTER))(/|$$)'); $(GOTEST) $$packages
 
 .PHONY: integration
-integration: ## all tests, the slow ones too (kill, browser, broker)
-	$(GOTEST) ./...
+integration: ## all tests but the cluster's: the slow ones too (kill, browser, broker, Consul)
+	@packages=$$($(GO) list ./... | grep -Ev '^basisdienste/($(CLUSTER))(/|$$)'); $(GOTEST) $$packages
 
 .PHONY: test-faults
 test-faults: build ## kill, cut and stall what the services depend on, count afterwards; writes docs/faults.md
