@@ -42,10 +42,14 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			e := runtest.Start(t, []run.App{tenants.New(), front()}, runtest.Set("tenants.catalogue_every", "100ms"))
+			data := t.TempDir()
+			e := runtest.Start(t, []run.App{tenants.New(), front()}, runtest.Set("tenants.catalogue_every", "100ms"), runtest.Dir(data))
 			testscript.Run(t, testscript.Params{
 				Files: []string{file},
-				Setup: func(env *testscript.Env) error { return setup(env, e) },
+				Setup: func(env *testscript.Env) error {
+					env.Setenv("DATA", data)
+					return setup(env, e)
+				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"dead-letters": func(ts *testscript.TestScript, _ bool, _ []string) { bury(ts, t.Context(), e) },
 				},

@@ -1,5 +1,5 @@
 // Command basisctl is the operator's command line: tenants, clients, events and keys of an
-// installation, over its HTTP API.
+// installation, over its HTTP API; and backup and restore of a data folder on this machine.
 package main
 
 import (
@@ -42,7 +42,8 @@ Examples:
   basisctl --demo data/demo.json tenants import thueringen.csv
   basisctl tenants list --status suspended
   basisctl tenants show 160510000000
-  basisctl --json tenants usage erfurt --month 2026-11 | jq .counters`
+  basisctl --json tenants usage erfurt --month 2026-11 | jq .counters
+  basisctl backup --data /var/lib/basis --to /backup/basis-$(date +%F).tar.zst`
 
 // commands is what kong parses.
 type commands struct {
@@ -56,6 +57,8 @@ type commands struct {
 	Clients   clientsCmd   `cmd:"" help:"Clients of the operator, and the tenants that they may act for."`
 	Events    eventsCmd    `cmd:"" help:"Events that a service could not handle."`
 	Keys      keysCmd      `cmd:"" help:"Signing keys of the issuers."`
+	Backup    backupCmd    `cmd:"" help:"Copy the data folder of basis into one file, while basis runs."`
+	Restore   restoreCmd   `cmd:"" help:"Make a data folder from a backup, or check one."`
 }
 
 // app is what a command gets.
@@ -92,7 +95,10 @@ func start(ctx context.Context, args []string, in io.Reader, out, stderr io.Writ
 		fmt.Fprintf(stderr, "basisctl: %v\n  see basisctl --help\n", err)
 		return 2
 	}
-	api, err := c.open()
+	var api *client
+	if !local(command.Command()) {
+		api, err = c.open()
+	}
 	if err == nil {
 		a := &app{ctx: ctx, api: api, in: in, out: out, err: stderr, json: c.JSON}
 		a.progress = c.Progress == "always" || (c.Progress == "auto" && isTerminal(stderr))
@@ -100,6 +106,9 @@ func start(ctx context.Context, args []string, in io.Reader, out, stderr io.Writ
 	}
 	return report(err, c.JSON, stderr)
 }
+
+// local commands work on files of this machine and speak to nobody.
+func local(command string) bool { return command == "backup" || command == "restore" }
 
 // report says what went wrong and returns the exit code.
 func report(err error, asJSON bool, stderr io.Writer) int {
