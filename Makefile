@@ -151,5 +151,5 @@ tools: ## build every third-party program that the targets use, into the user's 
 	@for program in $(notdir $(wildcard tools/programs/*)); do tools/build.sh $$program; done
 
 .PHONY: setup
-setup: ## install what the tests need and is missing: PostgreSQL's server programs, Chromium
+setup: ## install what the tests need and is missing (tools/setup.sh --help)
 	tools/setup.sh

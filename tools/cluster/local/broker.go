@@ -66,6 +66,17 @@ func (c *Cluster) openBroker(ctx context.Context) error {
 // brokerPassword is no secret: the cluster listens on this machine alone.
 func brokerPassword(user string) string { return "local" + user }
 
+// BrokerUser is how somebody reaches the broker: operator, or a service.
+func (c *Cluster) BrokerUser(user string) (urls []string, password, caFile string) {
+	for _, a := range c.brokerAddresses {
+		urls = append(urls, "tls://"+a)
+	}
+	return urls, brokerPassword(user), c.brokerCA
+}
+
+// BrokerMonitors are the nodes' monitoring addresses, in the order of Broker.
+func (c *Cluster) BrokerMonitors() []string { return c.brokerMonitors }
+
 // StreamLeader returns the node that leads a stream, by its place in Broker.
 func (c *Cluster) StreamLeader(ctx context.Context, stream string) (int, error) {
 	client := &http.Client{Timeout: 5 * time.Second}

@@ -33,7 +33,8 @@ type Options struct {
 	Env         []string // more environment of all services: BASIS_PAYMENT__…=…
 	// Reach returns the address under which an instance ("payment-1") reaches a dependency
 	// ("postgres", "nats1", "consul") that listens at address: for a proxy in between. Default:
-	// the address itself.
+	// the address itself. The dependency named as the instance itself is how others reach it: what
+	// it advertises.
 	Reach func(instance, dependency, address string) (string, error)
 	Out   io.Writer // progress; default none
 }
@@ -55,6 +56,7 @@ type Cluster struct {
 	addresses map[string][]string   // of the instances
 	begun     []*Process            // in the order of starting
 
+	sql             func(ctx context.Context, statement string) (string, error)
 	postgresAddress string
 	consulAddress   string
 	brokerAddresses []string

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -67,17 +68,31 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 		return err
 	}
 	c.postgresAddress = address
+	c.sql = func(ctx context.Context, statement string) (string, error) {
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, "psql"), "-h", dir, "-p", port(address), "-U", "postgres", "-d", "basis", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", statement)
+		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("psql: %w\n%s", err, out)
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
 	if !fresh {
 		return nil
 	}
-	roles := "CREATE ROLE basis_owner LOGIN NOSUPERUSER"
-	for _, s := range Services {
-		roles += "; CREATE ROLE basis_" + s + " LOGIN NOSUPERUSER NOBYPASSRLS"
+	// As an operator makes them: deploy/postgres/roles.sql. Passwords are not asked for on loopback.
+	roles, err := os.Open(filepath.Join(c.opts.Root, "deploy/postgres/roles.sql"))
+	if err != nil {
+		return err
 	}
-	for _, sql := range []string{roles, "CREATE DATABASE basis OWNER basis_owner"} {
-		if err := run("psql", "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql); err != nil {
-			return err
-		}
+	defer func() { _ = roles.Close() }() // it was only read
+	psql := exec.CommandContext(ctx, filepath.Join(bin, "psql"), "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-f", "-")
+	psql.Dir, psql.SysProcAttr, psql.Stdin = dir, &syscall.SysProcAttr{Credential: as}, roles
+	for _, role := range append([]string{"owner"}, Services...) {
+		psql.Args = append(psql.Args, "-v", role+"_password=local")
+	}
+	if out, err := psql.CombinedOutput(); err != nil {
+		return fmt.Errorf("roles.sql: %w\n%s", err, out)
 	}
 	return nil
 }

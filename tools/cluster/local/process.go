@@ -153,6 +153,23 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return p.cmd.Process.Signal(s)
 }
 
+// Setenv sets a variable from the next start on: NAME=VALUE.
+func (p *Process) Setenv(variable string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.env = append(p.env, variable) // the last one counts
+}
+
+// PID is the process's number, 0 if it does not run.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.running() {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 func (p *Process) end(s syscall.Signal) error {
 	p.mu.Lock()
 	if !p.running() {

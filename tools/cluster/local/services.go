@@ -131,9 +131,23 @@ func (c *Cluster) serviceKey() error {
 	return err
 }
 
-// instance prepares one process of a service; it gets all that an operator would set.
+// instance prepares one process of a service.
 func (c *Cluster) instance(service string, i int, address string) (*Process, error) {
 	name := fmt.Sprintf("%s-%d", service, i+1)
+	dir := filepath.Join(c.opts.Dir, name)
+	env, err := c.Environment(service, name, address)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{
+		Name: name, program: filepath.Join(c.opts.Bin, service+"d"), env: env, dir: dir,
+		ready: answers("http://" + address + "/readyz"),
+	}, nil
+}
+
+// Environment is what an operator would set for an instance of a service that listens there,
+// and makes its folder. It serves for one more instance than the cluster runs, too.
+func (c *Cluster) Environment(service, name, address string) ([]string, error) {
 	dir := filepath.Join(c.opts.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -147,6 +161,10 @@ func (c *Cluster) instance(service string, i int, address string) (*Process, err
 	if err != nil {
 		return nil, err
 	}
+	advertised, err := reach(name, address)
+	if err != nil {
+		return nil, err
+	}
 	var nodes []string
 	for n, a := range c.brokerAddresses {
 		node, err := reach(c.Broker[n].Name, a)
@@ -156,7 +174,7 @@ func (c *Cluster) instance(service string, i int, address string) (*Process, err
 		nodes = append(nodes, "tls://"+node)
 	}
 	env := []string{
-		"SERVICE_KEY=" + c.key, "LISTEN=" + address, "PUBLIC_URL=" + c.URL, "DATA_DIR=" + dir,
+		"SERVICE_KEY=" + c.key, "LISTEN=" + address, "ADVERTISE=" + advertised, "PUBLIC_URL=" + c.URL, "DATA_DIR=" + dir,
 		"DATABASE__URL=" + databaseURL("basis_"+service, postgres), "DATABASE__OWNER_URL=" + databaseURL("basis_owner", postgres),
 		"BROKER__URLS=" + strings.Join(nodes, ","), "BROKER__CA_FILE=" + c.brokerCA, "BROKER__USER=" + service, "BROKER__PASSWORD=" + brokerPassword(service),
 		"CONSUL__ADDRESS=" + consul, "CONSUL__CHECK_INTERVAL=1s", "TRUSTED_PROXIES=127.0.0.0/8", "LOG__ACCESS=false",
@@ -168,8 +186,5 @@ func (c *Cluster) instance(service string, i int, address string) (*Process, err
 	if service == "forms" {
 		env = append(env, "BASIS_FORMS__FILES_DIR="+filepath.Join(c.opts.Dir, "forms-files"))
 	}
-	return &Process{
-		Name: name, program: filepath.Join(c.opts.Bin, service+"d"), env: append(env, c.opts.Env...), dir: dir,
-		ready: answers("http://" + address + "/readyz"),
-	}, nil
+	return append(env, c.opts.Env...), nil
 }
