@@ -201,7 +201,7 @@ func add[E outbox.Event](r *Router, name string, fn func(ctx context.Context, m 
 func (r *Router) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	relay := outbox.Relay{DB: r.cfg.DB, Send: r.send(r.cfg.Transport.Publisher()), Source: r.cfg.Service, PerTenant: r.cfg.EventsPerTenant, Log: r.cfg.Log}
+	relay := r.relay()
 	wg.Go(func() { relay.Run(ctx) })
 	if len(r.consumers) == 0 {
 		<-ctx.Done()
@@ -218,6 +218,12 @@ func (r *Router) Run(ctx context.Context) error {
 		return err
 	}
 	return nil // also when ctx ended before everything had begun
+}
+
+func (r *Router) relay() *outbox.Relay {
+	return &outbox.Relay{
+		DB: r.cfg.DB, Send: r.send(r.cfg.Transport.Publisher()), Source: r.cfg.Service, PerTenant: r.cfg.EventsPerTenant, Log: r.cfg.Log,
+	}
 }
 
 // quiet keeps Watermill's chatter out of the log: only what needs a look passes.
