@@ -270,21 +270,7 @@ func (h *held) release() {
 // broke reports whether it was the caller's body that failed.
 func (h *held) broke() bool { return h != nil && h.failed.Load() }
 
-// caller is a pool as clients use it: it carries the trace on.
-type caller struct{ *pool }
-
-// RoundTrip implements http.RoundTripper.
-func (c caller) RoundTrip(r *http.Request) (*http.Response, error) {
-	out := r.WithContext(r.Context())
-	out.Header = r.Header.Clone()
-	if out.Header == nil {
-		out.Header = http.Header{}
-	}
-	obs.Inject(r.Context(), out.Header)
-	return c.pool.RoundTrip(out)
-}
-
 // client returns the client of Services for the pool.
 func (p *pool) client() *http.Client {
-	return &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: caller{p}}
+	return &http.Client{Timeout: clientTimeout, CheckRedirect: noRedirect, Transport: obs.Client(p.service, p)}
 }

@@ -18,7 +18,7 @@ type proxy struct {
 
 func newProxy(p *pool) *proxy {
 	return &proxy{httputil.ReverseProxy{
-		Transport: p,
+		Transport: obs.Client(p.service, p),
 		Rewrite: func(q *httputil.ProxyRequest) {
 			q.Out.URL.Scheme, q.Out.URL.Host = "http", p.service // the pool says which instance
 			q.Out.Host = q.In.Host
@@ -27,7 +27,6 @@ func newProxy(p *pool) *proxy {
 			// believes only whom it is told to.
 			q.Out.Header["X-Forwarded-For"] = q.In.Header["X-Forwarded-For"]
 			q.SetXForwarded()
-			obs.Inject(q.In.Context(), q.Out.Header)
 		},
 		BufferPool: &buffers{},
 		ErrorLog:   slog.NewLogLogger(p.log.Handler(), slog.LevelDebug), // answers that broke off

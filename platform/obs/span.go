@@ -106,7 +106,10 @@ type client struct {
 // RoundTrip implements http.RoundTripper. The span ends with the header of the answer.
 func (c client) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, span := StartSpan(r.Context(), trace.SpanKindClient, c.name)
-	r = r.Clone(ctx) // a RoundTripper must not change its request
+	r = r.WithContext(ctx) // a RoundTripper must not change its request
+	if r.Header = r.Header.Clone(); r.Header == nil {
+		r.Header = http.Header{}
+	}
 	Inject(ctx, r.Header)
 	resp, err := c.next.RoundTrip(r)
 	if span.Recorded() {

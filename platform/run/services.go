@@ -51,6 +51,7 @@ func (p *Process) openServices(ctx context.Context, apps []App) error {
 			return fmt.Errorf("consul: %w", err)
 		}
 		p.consul, p.services.elsewhere = consul, consul
+		consul.Measure(p.metrics)
 		p.stops = append(p.stops, func() error { consul.Close(); return nil })
 		return nil
 	}
@@ -68,6 +69,7 @@ func (p *Process) openServices(ctx context.Context, apps []App) error {
 		return usageError{fmt.Errorf("server.services: %w", err)}
 	}
 	p.services.elsewhere = static
+	static.Measure(p.metrics)
 	return nil
 }
 
