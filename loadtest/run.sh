@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a load scenario and writes a page of results.
 #   loadtest/run.sh SCENARIO      (make loadtest SCENARIO=journey RATE=20 DURATION=2m)
+#   loadtest/run.sh all           every scenario but soak, about a quarter of an hour, then docs/capacity.md
 # Scenarios are the scripts in loadtest/k6. Settings come from the environment:
 #   URL, DATA        a running installation and the folder of its demo.json; without them bin/basis is
 #                    built, started on a fresh folder and a free port, and ended afterwards
@@ -16,7 +17,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 if [[ ${1-} == --help || ${1-} == -h || $# != 1 ]]; then
-	sed -n '2,15s/^# \{0,1\}//p' loadtest/run.sh
+	sed -n '2,16s/^# \{0,1\}//p' loadtest/run.sh
 	exit $(($# != 1))
 fi
 k6=$(tools/build.sh k6)
@@ -30,4 +31,18 @@ for name in URL DATA METRICS MUNICIPALITIES RESULTS BASIS BASISCTL WARM IDLE; do
 	[[ -z $value ]] || args+=("--${name,,}=$value")
 done
 [[ ${ALLOW_REMOTE-} != 1 ]] || args+=(--allow-remote)
-exec bin/measure "${args[@]}" "$1"
+if [[ $1 != all ]]; then
+	exec bin/measure "${args[@]}" "$1"
+fi
+worst=0
+for scenario in tokens introspection payments forms notify booking journey monday-morning deadline-day; do
+	echo "==> $scenario"
+	status=0
+	bin/measure "${args[@]}" "$scenario" || status=$?
+	((status == 0 || status == 99)) || exit "$status"
+	((status == 0)) || worst=$status
+done
+if [[ -z ${RESULTS-} && -z ${URL-} ]]; then
+	${GO:-go} run ./loadtest/capacity --write docs/capacity.md
+fi
+exit "$worst"
