@@ -47,6 +47,7 @@ func (p *Process) openBroker(ctx context.Context, apps []App) error {
 		return err
 	}
 	p.stops = append(p.stops, p.bus.Close)
+	p.bus.Measure(p.metrics)
 	return nil
 }
 

@@ -2,6 +2,8 @@ package run
 
 import (
 	"context"
+	"math"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +21,17 @@ func (p *Process) openTelemetry(ctx context.Context, apps []App) error {
 		name = apps[0].Name
 	}
 	obs.BuildInfo(p.metrics, name)
+	disk := func(name, help string, bytes func(syscall.Statfs_t) uint64) {
+		obs.Register(p.metrics, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			var s syscall.Statfs_t
+			if err := syscall.Statfs(p.settings.DataDir, &s); err != nil {
+				return math.NaN()
+			}
+			return float64(bytes(s))
+		}))
+	}
+	disk("data_dir_free_bytes", "Free space where the data folder is, for this process.", func(s syscall.Statfs_t) uint64 { return s.Bavail * uint64(s.Bsize) }) //nolint:gosec // a block's size is positive
+	disk("data_dir_size_bytes", "Size of the file system where the data folder is.", func(s syscall.Statfs_t) uint64 { return s.Blocks * uint64(s.Bsize) })      //nolint:gosec // as above
 	shutdown, err := obs.StartTelemetry(ctx, obs.TelemetryConfig{
 		Endpoint: p.settings.Telemetry.OTLPEndpoint, Ratio: p.settings.Telemetry.SampleRatio,
 		Service: name, Version: obs.Version(), Instance: p.settings.Advertise, Log: p.log,
