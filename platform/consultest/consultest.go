@@ -60,7 +60,7 @@ func Keep() Option { return func(o *options) { o.keep = true } }
 func TLS(caFile, certFile, keyFile string) Option {
 	return func(o *options) {
 		o.tls = true
-		Config(fmt.Sprintf("tls { defaults { ca_file = %q, cert_file = %q, key_file = %q, verify_incoming = true } }", caFile, certFile, keyFile))(o)
+		Config(fmt.Sprintf("tls { defaults { ca_file = %q, cert_file = %q, key_file = %q, verify_incoming = true, verify_outgoing = true } }", caFile, certFile, keyFile))(o)
 	}
 }
 
