@@ -1,8 +1,11 @@
 package consultest_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -61,4 +64,39 @@ func TestAgent_ForgetsWhenItIsRestarted(t *testing.T) {
 			t.Errorf("after %s and Restart the service is %d, %v, want 404", name, status, err)
 		}
 	}
+}
+
+// The test binary runs itself with this variable set, as the one that is killed.
+const victim = "CONSULTEST_VICTIM"
+
+func TestAgent_EndsWithTheTestBinary(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(victim) != "" {
+		a := consultest.Start(t)
+		_, _ = fmt.Fprintln(os.Stderr, "agent", a.Address)
+		<-t.Context().Done() // killed before
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAgent_EndsWithTheTestBinary$")
+	cmd.Env = append(os.Environ(), victim+"=1")
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var a consultest.Agent
+	_, errScan := fmt.Fscanf(out, "agent %s\n", &a.Address)
+	if status, _, err := call(t, &a, http.MethodGet, "/v1/agent/self", ""); status != 200 || errScan != nil {
+		t.Errorf("the other binary's agent %q answers %d, %v, %v, want 200", a.Address, status, err, errScan)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // says that it was killed
+	eventually(t, soon, "the agent ended with the test binary that started it", func() bool {
+		_, _, err := call(t, &a, http.MethodGet, "/v1/agent/self", "")
+		return err != nil
+	})
 }
