@@ -30,8 +30,8 @@ func (p *Process) openTelemetry(ctx context.Context, apps []App) error {
 			return float64(bytes(s))
 		}))
 	}
-	disk("data_dir_free_bytes", "Free space where the data folder is, for this process.", func(s syscall.Statfs_t) uint64 { return s.Bavail * uint64(s.Bsize) }) //nolint:gosec // a block's size is positive
-	disk("data_dir_size_bytes", "Size of the file system where the data folder is.", func(s syscall.Statfs_t) uint64 { return s.Blocks * uint64(s.Bsize) })      //nolint:gosec // as above
+	disk("data_dir_free_bytes", "Free space where the data folder is, for this process.", func(s syscall.Statfs_t) uint64 { return s.Bavail * uint64(s.Bsize) })
+	disk("data_dir_size_bytes", "Size of the file system where the data folder is.", func(s syscall.Statfs_t) uint64 { return s.Blocks * uint64(s.Bsize) })
 	shutdown, err := obs.StartTelemetry(ctx, obs.TelemetryConfig{
 		Endpoint: p.settings.Telemetry.OTLPEndpoint, Ratio: p.settings.Telemetry.SampleRatio,
 		Service: name, Version: obs.Version(), Instance: p.settings.Advertise, Log: p.log,
