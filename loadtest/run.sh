@@ -35,7 +35,7 @@ if [[ $1 != all ]]; then
 	exec bin/measure "${args[@]}" "$1"
 fi
 worst=0
-for scenario in tokens introspection payments forms notify booking journey monday-morning deadline-day; do
+for scenario in tokens introspection payments forms citizens notify booking journey monday-morning deadline-day; do
 	echo "==> $scenario"
 	status=0
 	bin/measure "${args[@]}" "$scenario" || status=$?

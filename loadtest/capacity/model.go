@@ -30,7 +30,7 @@ func assumed() model {
 		day:          assumption{"day", 4, "times the mean day", "the busiest day of the year", "guess"},
 		hour:         assumption{"hour", 0.12, "of 1", "share of that day in its busiest hour", "guess"},
 		burst:        assumption{"burst", 2, "times that hour's mean", "the busiest minute", "guess"},
-		pages:        assumption{"pages", 2, "times", "work of pages that the scenario leaves out: log-in, filling in, staff", "guess"},
+		pages:        assumption{"pages", 1.5, "times", "work that the scenario leaves out: clerks, uploads, visitors who only read", "guess"},
 		cluster:      assumption{"cluster", 1.6, "times the CPU measured", "services as processes, on PostgreSQL", "aim, not measured here"},
 		edge:         assumption{"edge", 0.00015, "s of CPU a request", "the public entrance as a process", "aim, not measured here"},
 		database:     assumption{"database", 0.5, "times the CPU measured", "PostgreSQL's own work", "guess"},

@@ -1,5 +1,5 @@
 // A usual day: applications, payments, messages and appointments, mixed by lib/shares.js.
-//   RATE=20 (arrivals a second; each makes one to nine requests) DURATION=1m AREA=
+//   RATE=20 (arrivals a second; each makes one to sixteen requests) DURATION=1m AREA=
 import { begin, pick, steady, text, whole } from './lib/target.js';
 import { common, within } from './lib/limits.js';
 import { report } from './lib/summary.js';

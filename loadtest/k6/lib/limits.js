@@ -11,6 +11,7 @@ const latencies = {
   'payment create': writing, 'payment read': reading,
   'pay page': reading, 'pay choose': leading, 'pay at provider': leading,
   'form read': reading, 'application submit': writing, 'application submit (fee)': leading,
+  'log-in pages': leading, 'form pages': leading,
   'notify e-mail': writing,
   'booking slots': reading, 'booking hold': writing, 'booking confirm': writing, 'booking give back': writing,
 };
@@ -21,7 +22,7 @@ export function within(operations, rate) {
   const out = {
     checks: ['rate==1'],
     http_req_failed: ['rate==0'],
-    dropped_iterations: [`rate<${Math.max(rate / 100, 0.01)}`],
+    dropped_iterations: [`rate<${Math.max(rate / 100, 0.01) * slower}`],
   };
   for (const op of operations) {
     const [p95, p99] = latencies[op];

@@ -6,10 +6,12 @@
 // year; of the three forms of the demo two have a fee.
 import { random, share } from './target.js';
 import { apply, book, pay, takePayment, writeMail } from './operations.js';
+import { applyByPages } from './pages.js';
 
 export const shares = [
   [35, applyWithFee], // guess: most applications cost something
-  [25, (place, name) => apply(place, name, false)], // guess
+  [15, applyByPages], // guess: citizens who log in and use our own pages
+  [10, (place, name) => apply(place, name, false)], // guess: EfA services whose form costs nothing
   [20, payOnly], // guess: EfA services that bring their own forms and take the payment alone
   [10, writeMail], // guess: messages that programs of the municipality send themselves
   [10, book], // guess: one arrival in ten wants an appointment
@@ -20,7 +22,7 @@ const finish = 0.9;
 
 // operations that the mix consists of, for its thresholds.
 export const operations = [
-  'form read', 'application submit', 'application submit (fee)', 'payment create', 'payment read', 'pay page', 'pay choose',
+  'form read', 'application submit', 'application submit (fee)', 'payment create', 'payment read', 'pay page', 'pay choose', 'log-in pages', 'form pages',
   'pay at provider', 'notify e-mail', 'booking slots', 'booking hold', 'booking confirm', 'booking give back',
 ];
 

@@ -3,7 +3,8 @@
 //   DATA   folder of the running installation, with its demo.json (needed)
 //   URL    address to load; default: base_url of demo.json
 //   RATE   arrivals a second; DURATION how long ("90s", "5m"); scenarios name further ones
-//   SLOWER factor on every limit of latency, for a machine that others use too; default 1
+//   SLOWER factor on every limit of latency, and of arrivals dropped, for a machine that others use
+//          too; default 1
 //   SEED   of all random choices; default 1
 import exec from 'k6/execution';
 
@@ -45,10 +46,10 @@ export function seconds(duration) {
   return parts.reduce((sum, p) => sum + Number(p[1]) * unit[p[2]], 0);
 }
 
-// users is how many virtual users an arrival rate gets: a quarter of a second of arrivals at
+// users is how many virtual users an arrival rate gets: half a second of arrivals at
 // once, and three seconds of them when the server is slow. What exceeds it is counted as
 // dropped_iterations, which is a failure.
-const users = (rate) => ({ preAllocatedVUs: Math.ceil(rate / 4) + 4, maxVUs: rate * 3 + 20 });
+const users = (rate) => ({ preAllocatedVUs: Math.ceil(rate / 2) + 10, maxVUs: rate * 3 + 30 });
 
 // steady is a scenario with so many arrivals a second, answered or not (an open model).
 export function steady(rate, duration, more = {}) {
