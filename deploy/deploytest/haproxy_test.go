@@ -117,7 +117,7 @@ func TestHAProxy(t *testing.T) {
 		t.Errorf("GET over plain HTTP = %+v, %v, want 308 to https", got, err)
 	}
 	old := p.certs.client()
-	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // it is to be refused
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	dialer := tls.Dialer{Config: old}
 	if conn, err := dialer.DialContext(t.Context(), "tcp", p.https); err == nil {
 		_ = conn.Close()

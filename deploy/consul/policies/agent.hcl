@@ -1,0 +1,3 @@
+# Token of the agent on each machine: it keeps its own node up to date.
+node_prefix "" { policy = "write" }
+service_prefix "" { policy = "read" }
