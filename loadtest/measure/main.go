@@ -134,7 +134,9 @@ type run struct {
 	server  *server // nil if it was running before
 
 	before, after usage
-	idle          float64 // CPU seconds a second, at rest
+	idle          float64    // CPU seconds a second, at rest
+	cores         processors // between before and after
+	k6CPU         float64    // seconds
 	took          time.Duration
 	grown         int64 // bytes of the data folder, first before the load, then by it; only of a server that was started
 	k6            figures
@@ -199,7 +201,7 @@ func (r *run) load(ctx context.Context, script string) error {
 		return err
 	}
 	r.idle = (r.before.cpu - rest.cpu) / time.Since(began).Seconds()
-	began = time.Now()
+	began, cores := time.Now(), readProcessors()
 	if err := r.runK6(ctx, script); err != nil {
 		return err
 	}
@@ -209,6 +211,8 @@ func (r *run) load(ctx context.Context, script string) error {
 	if r.after, err = readUsage(ctx, r.o.Metrics); err != nil {
 		return err
 	}
+	now := readProcessors()
+	r.cores = processors{now.idle - cores.idle, now.stolen - cores.stolen, now.all - cores.all}
 	r.took = time.Since(began)
 	if r.server == nil {
 		return nil
@@ -216,8 +220,8 @@ func (r *run) load(ctx context.Context, script string) error {
 	if err := r.server.stop(); err != nil { // what is in the journals goes into the tables
 		return err
 	}
-	now, err := size(r.o.Data)
-	r.grown = now - r.grown
+	bytes, err := size(r.o.Data)
+	r.grown = bytes - r.grown
 	return err
 }
 
@@ -243,6 +247,9 @@ func (r *run) runK6(ctx context.Context, script string) error {
 	cmd.Env = append(cmd.Env, "SUMMARY="+summary, "K6_WEB_DASHBOARD=true", "K6_WEB_DASHBOARD_PORT=-1",
 		"K6_WEB_DASHBOARD_PERIOD="+period, "K6_WEB_DASHBOARD_EXPORT="+r.file(".html"))
 	ran := cmd.Run()
+	if cmd.ProcessState != nil {
+		r.k6CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	}
 	var exit *exec.ExitError
 	if ran != nil && (!errors.As(ran, &exit) || exit.ExitCode() != brokenExit) {
 		return fmt.Errorf("k6: %w", ran)

@@ -74,11 +74,13 @@ func TestPage_Costs(t *testing.T) {
 	r := run{
 		o: options{Scenario: "forms"}, server: &server{}, began: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), took: 10 * time.Second, idle: 0.05,
 		before: usage{true, 1, 100e6, 40}, after: usage{true, 4, 120e6, 41}, grown: 500_000,
+		cores: processors{idle: 8, stolen: 1, all: 20}, k6CPU: 2,
 		k6: figures{Iterations: 50, Requests: 100, Seconds: 10, OK: true},
 	}
 	page := string(r.page())
 	for _, want := range []string{
 		"# forms on 2026-11-22 10:00 UTC: all thresholds kept",
+		"| its cores meanwhile | server 15 %, k6 10 %, other programs 30 %, taken by the host 5 %, idle 40 % |",
 		"| server CPU above rest per request | 25.000 ms |", "| server CPU above rest per iteration | 50.000 ms |",
 		"| server memory before and after | 100 MB, 120 MB |", "| bytes stored per iteration | 10000 |", "| requests a second | 10.0 |",
 	} {

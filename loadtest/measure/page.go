@@ -28,7 +28,9 @@ func (r *run) page() []byte {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, args...))
 	}
 	row("machine", "%s, %d cores, %.1f GB memory, Linux %s", m.processor, m.cores, m.memory/1e9, m.kernel)
-	row("load before", "%s runnable processes in the minute before; k6 and server share the machine unless the target says otherwise", m.load)
+	if r.server != nil && r.cores.all > 0 {
+		row("its cores meanwhile", "%s", r.meanwhile())
+	}
 	row("commit", "%s", m.commit)
 	row("command", "`%s`", r.asked())
 	row("target", "%s", r.target())
@@ -59,7 +61,8 @@ func (r *run) page() []byte {
 	}
 	fmt.Fprintf(&b, "\nThe server's CPU time is all that it used until it rested again: also relaying and handling events, writing\n"+
 		"mails, the broker. \"Above rest\" leaves out what it uses without any request. Stored bytes\n"+
-		"count the warm-up too. Latencies depend on what else the machine did; CPU time and ratios hardly do.\n")
+		"count the warm-up too. Other programs on the machine make latencies longer and, less, CPU time\n"+
+		"dearer; a ratio within one run suffers least.\n")
 	return b.Bytes()
 }
 
@@ -80,6 +83,16 @@ func (r *run) costs(row func(string, string, ...any)) {
 	if r.server != nil {
 		row("bytes stored per iteration", "%.0f", float64(r.grown)/r.k6.Iterations)
 	}
+}
+
+// meanwhile says who used the machine's cores during the load: what others took is what makes
+// the figures noisy.
+func (r *run) meanwhile() string {
+	share := func(seconds float64) float64 { return max(seconds, 0) / r.cores.all * 100 }
+	server := r.after.cpu - r.before.cpu
+	others := r.cores.all - r.cores.idle - r.cores.stolen - server - r.k6CPU
+	return fmt.Sprintf("server %.0f %%, k6 %.0f %%, other programs %.0f %%, taken by the host %.0f %%, idle %.0f %%",
+		share(server), share(r.k6CPU), share(others), share(r.cores.stolen), share(r.cores.idle))
 }
 
 func (r *run) target() string {

@@ -106,6 +106,37 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// clockTicks is how the kernel's counters count a second: USER_HZ, fixed on Linux.
+const clockTicks = 100
+
+// processors is the time of all cores so far, in seconds: idle, taken by the host of a virtual
+// machine, and all together.
+type processors struct{ idle, stolen, all float64 }
+
+// readProcessors reads /proc/stat; all is 0 where there is none.
+func readProcessors() (p processors) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return p
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	// cpu user nice system idle iowait irq softirq steal guest guest_nice; the guests are in user.
+	for i, field := range strings.Fields(first) {
+		ticks, err := strconv.ParseFloat(field, 64)
+		if err != nil || i > 8 {
+			continue
+		}
+		p.all += ticks / clockTicks
+		switch i {
+		case 4, 5:
+			p.idle += ticks / clockTicks
+		case 8:
+			p.stolen += ticks / clockTicks
+		}
+	}
+	return p
+}
+
 // machine is what the load ran on.
 type machine struct {
 	processor, kernel, commit string
@@ -115,7 +146,7 @@ type machine struct {
 }
 
 func thisMachine() machine {
-	m := machine{processor: "unknown processor", cores: runtime.NumCPU(), kernel: firstField("/proc/sys/kernel/osrelease"), load: firstField("/proc/loadavg")}
+	m := machine{processor: "unknown processor", cores: runtime.NumCPU(), kernel: firstField("/proc/sys/kernel/osrelease")}
 	if v := lineValue("/proc/cpuinfo", "model name"); v != "" {
 		m.processor = v
 	}
