@@ -37,12 +37,15 @@ const (
 )
 
 // New returns a browser without cookies that prefers German.
-func New() *Browser {
+func New() *Browser { return Over(nil) }
+
+// Over is New for a browser whose requests go over a transport; nil is the usual one.
+func Over(transport http.RoundTripper) *Browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		panic(err) // never without options
 	}
-	return &Browser{client: &http.Client{Jar: jar, Timeout: timeout}}
+	return &Browser{client: &http.Client{Jar: jar, Timeout: timeout, Transport: transport}}
 }
 
 // Open goes to an address, relative to the page shown. A status of 400 and more is an error

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"basisdienste/platform/db"
 	"basisdienste/platform/web/browsertest"
+	"basisdienste/services/basis/clients"
 )
 
 func TestMain(m *testing.M) {
@@ -210,128 +208,44 @@ func (s *server) logTail(t testing.TB) string {
 
 // do sends one request; body may be nil or anything that is sent as JSON.
 func (s *server) do(ctx context.Context, method, path, token, key string, body any) (int, []byte, error) {
-	var r io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return 0, nil, err
-		}
-		r = bytes.NewReader(text)
-	}
-	if !strings.HasPrefix(path, "http") {
-		path = s.url + path
-	}
-	req, err := http.NewRequestWithContext(ctx, method, path, r)
-	if err != nil {
-		return 0, nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
-	}
-	return send(req)
+	return s.site().Do(ctx, method, path, token, key, body)
 }
 
-const maxAnswer = 8 << 20
+func send(req *http.Request) (status int, body []byte, err error) {
+	return (&clients.Site{HTTP: client}).Send(req)
+}
 
 var client = &http.Client{Timeout: time.Minute}
 
-func send(req *http.Request) (status int, body []byte, err error) {
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	return resp.StatusCode, body, err
-}
+func (s *server) site() *clients.Site { return &clients.Site{URL: s.url, HTTP: client} }
 
-// oauthClient is a client of demo.json.
-type oauthClient struct {
-	ID       string `json:"client_id"`
-	Secret   string `json:"client_secret"`
-	TokenURL string `json:"token_url"`
-	Scope    string `json:"scope"`
-}
-
-// demo is demo.json.
-type demo struct {
-	Tenants []struct {
-		Slug string `json:"slug"`
-		ARS  string `json:"ars"`
-	} `json:"tenants"`
-	EfA      oauthClient `json:"efa_client"`
-	Operator oauthClient `json:"operator"`
-	Payment  struct {
-		BaseURL      string `json:"base_url"`
-		OriginatorID string `json:"originator_id"`
-		EndPointID   string `json:"end_point_id"`
-	} `json:"payment"`
-	Notify struct {
-		APIKey string `json:"api_key"`
-	} `json:"notify"`
-	Booking struct {
-		BaseURL   string `json:"base_url"`
-		ServiceID string `json:"service_id"`
-		OfficeID  string `json:"office_id"`
-	} `json:"booking"`
-	Staff struct {
-		Username string `json:"username"`
-		Password string `json:"password"`
-	} `json:"staff"`
-	OperatorLogin struct {
-		Username string `json:"username"`
-		Password string `json:"password"`
-	} `json:"-"`
-}
-
-func (s *server) demo(t testing.TB) (d demo) {
+// token gets an access token by client_credentials.
+func (s *server) token(t testing.TB, c clients.OAuthClient) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, "demo.json"))
+	token, err := s.site().Token(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &d); err != nil {
-		t.Fatalf("demo.json: %v", err)
+	return token
+}
+
+func (s *server) demo(t testing.TB) clients.Demo {
+	t.Helper()
+	d, err := clients.ReadDemo(filepath.Join(s.dir, "demo.json"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	var more struct {
-		Operator struct {
-			Username string `json:"username"`
-			Password string `json:"password"`
-		} `json:"operator"`
-	}
-	if err := json.Unmarshal(text, &more); err != nil {
-		t.Fatalf("demo.json: %v", err)
-	}
-	d.OperatorLogin = more.Operator
 	return d
 }
 
-// token gets an access token by client_credentials.
-func (c oauthClient) token(ctx context.Context) (string, error) {
-	form := url.Values{"grant_type": {"client_credentials"}, "scope": {c.Scope}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.TokenURL, strings.NewReader(form.Encode()))
+// tables opens a service's database beside the running process, for reading.
+func (s *server) tables(ctx context.Context, service string, read func(*db.DB) error) (err error) {
+	d, err := db.Open(ctx, db.Config{URL: "sqlite:" + filepath.Join(s.dir, service+".db"), Schema: service, Conns: 2})
 	if err != nil {
-		return "", err
+		return err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
-	status, body, err := send(req)
-	if err != nil {
-		return "", err
-	}
-	var answer struct {
-		AccessToken string `json:"access_token"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil || status != http.StatusOK {
-		return "", fmt.Errorf("POST %s: %d %.300s", c.TokenURL, status, body)
-	}
-	return answer.AccessToken, nil
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return read(d)
 }
 
 // eventually tries every 50 ms until f returns nil, and fails the test after the time.

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"basisdienste/platform/web/browsertest"
+	"basisdienste/services/basis/clients"
 )
 
 // person looks at pages in a tab of Chromium.
@@ -31,7 +32,7 @@ func TestBrowser(t *testing.T) {
 	s := newServer(t)
 	s.start(t)
 	proofFile := filepath.Join(t.TempDir(), "fahrzeugschein.pdf")
-	if err := os.WriteFile(proofFile, []byte(proof), 0o600); err != nil {
+	if err := os.WriteFile(proofFile, []byte(clients.Proof), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for variant, options := range map[string]browsertest.Options{

@@ -28,6 +28,7 @@ import (
 
 	"basisdienste/platform/authn"
 	"basisdienste/platform/textbrowser"
+	"basisdienste/services/basis/clients"
 )
 
 // operation is one of the OpenAPI documents.
@@ -103,7 +104,7 @@ func (o operation) ofTenant() bool {
 // world is a running basis and who may what there.
 type world struct {
 	*server
-	d                    demo
+	d                    clients.Demo
 	efa, operator, staff string // tokens: of all demo municipalities, of the operator, of a tenant-admin in Erfurt
 	govuk                string // of Erfurt, for GOV.UK Notify's API
 }
@@ -113,13 +114,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{server: newServer(t)}
 	w.start(t)
 	w.d = w.demo(t)
-	var err error
-	if w.efa, err = w.d.EfA.token(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if w.operator, err = w.d.Operator.token(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.efa, w.operator = w.token(t, w.d.EfA), w.token(t, w.d.Operator)
 	w.staff, w.govuk = w.staffToken(t), w.govukToken(t)
 	return w
 }
@@ -233,7 +228,7 @@ func (w *world) foreignToken(t *testing.T) {
 	status, body, err := w.do(t.Context(), http.MethodPost, "/operator/auth/v1/clients", w.operator, "", map[string]any{
 		"client_id": "only-jena", "name": "Jena", "scopes": strings.Fields(w.d.EfA.Scope),
 	})
-	var client oauthClient
+	var client clients.OAuthClient
 	if err != nil || status >= 300 || json.Unmarshal(body, &client) != nil {
 		t.Fatalf("make a client = %d, %v: %.300s", status, err, body)
 	}
@@ -241,10 +236,7 @@ func (w *world) foreignToken(t *testing.T) {
 		t.Fatalf("switch it on for Jena = %d, %v: %.300s", status, err, body)
 	}
 	client.TokenURL, client.Scope = w.d.EfA.TokenURL, w.d.EfA.Scope
-	jena, err := client.token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	jena := w.token(t, client)
 	eventually(t, 20*time.Second, "the client may read in Jena", func() error {
 		status, body, err := w.do(t.Context(), http.MethodGet, "/t/jena/notify/v1/messages", jena, "", nil)
 		if err == nil && status != http.StatusOK {
@@ -399,16 +391,16 @@ func (w *world) peakMB(t testing.TB) int {
 // suspended: new business is refused by every service, what is under way finishes, and the
 // staff goes on reading.
 func (w *world) suspended(t *testing.T) {
-	l := &load{s: w.server, d: w.d, token: w.efa, ledger: newLedger(), began: make(chan struct{}), decided: make(chan string, 10)}
+	l := newLoad(t, w.server, w.d)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	// An application that waits for its fee, and an appointment that is held.
-	answers, err := l.answers(ctx, &application{form: "meldebescheinigung", email: "kim@example.org"})
+	answers, err := l.Answers(ctx, &clients.Application{Form: "meldebescheinigung", Email: "kim@example.org"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	apply := func(key string, dst any) (int, error) {
-		return l.request(ctx, http.MethodPost, "/t/erfurt/forms/v1/forms/meldebescheinigung/applications", key,
+		return l.Request(ctx, http.MethodPost, "/t/erfurt/forms/v1/forms/meldebescheinigung/applications", key,
 			map[string]any{"answers": answers, "level": 3, "return_url": w.url + "/t/erfurt/"}, dst, http.StatusForbidden)
 	}
 	var receipt struct {
@@ -432,7 +424,7 @@ func (w *world) suspended(t *testing.T) {
 	for path, body := range map[string]any{
 		"/t/erfurt/forms/v1/forms/meldebescheinigung/applications":                       map[string]any{"answers": answers, "level": 3},
 		"/t/erfurt/booking/v1/appointments":                                              slot,
-		"/xbezahldienste/paymenttransaction/demo-onlinedienst/" + w.d.Payment.EndPointID: l.claim("after"),
+		"/xbezahldienste/paymenttransaction/demo-onlinedienst/" + w.d.Payment.EndPointID: l.Claim("after"),
 		"/t/erfurt/notify/v1/messages":                                                   message,
 	} {
 		eventually(t, 10*time.Second, "new business is refused", func() error {
@@ -444,7 +436,7 @@ func (w *world) suspended(t *testing.T) {
 		})
 	}
 	transactionID := strings.Split(strings.TrimPrefix(receipt.PaymentURL, w.url), "/")[2]
-	if err := l.pay(ctx, receipt.PaymentURL, "/xbezahldienste/paymenttransaction/meldebescheinigung/"+w.d.Payment.EndPointID+"/"+transactionID); err != nil {
+	if err := l.Pay(ctx, receipt.PaymentURL, "/xbezahldienste/paymenttransaction/meldebescheinigung/"+w.d.Payment.EndPointID+"/"+transactionID); err != nil {
 		t.Errorf("a payment under way: %v, want it to finish", err)
 	}
 	eventually(t, 15*time.Second, "the paid application reaches the staff", func() error {

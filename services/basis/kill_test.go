@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"basisdienste/services/basis/clients"
 )
 
 // kills of one run. BASIS_KILL_SEED repeats the choices of a run; what the scheduler does
@@ -34,12 +37,8 @@ func TestKill(t *testing.T) {
 	s := newServer(t)
 	first := s.start(t)
 	d := s.demo(t)
-	token, err := d.EfA.token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &load{s: s, d: d, token: token, ledger: newLedger(), began: make(chan struct{}, 1), stop: make(chan struct{}), decided: make(chan string, 10_000)}
-	clients := l.run(t)
+	l := newLoad(t, s, d)
+	people := l.run(t)
 
 	var starts []time.Duration
 	for range kills {
@@ -62,7 +61,7 @@ func TestKill(t *testing.T) {
 		s.kill(t)
 	}
 	starts = append(starts, s.start(t))
-	clients.finish(t)
+	people.finish(t)
 	slices.Sort(starts)
 	t.Logf("%d kills; first start %s, later starts %s median, %s longest", kills, first.Round(time.Millisecond),
 		starts[len(starts)/2].Round(time.Millisecond), starts[len(starts)-1].Round(time.Millisecond))
@@ -74,29 +73,84 @@ func TestKill(t *testing.T) {
 	// What was sent before the end is sent again now, and one more journey goes the same ways
 	// behind it: whatever is done twice is seen.
 	s.start(t)
-	l.stop, l.decided = make(chan struct{}), make(chan string, 1)
-	if err := l.applicant("last")(t.Context(), 1); err != nil {
+	l.stop, l.submitted = make(chan struct{}), make(chan string, 1)
+	if err := l.Applicant("last")(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	close(l.decided)
+	close(l.submitted)
 	l.clerk(t.Context())
 	eventually(t, time.Minute, "everything acknowledged is there, once, after another start", func() error { return l.settled(t) })
-	l.checkAPIs(t)
+	if err := l.ReadBack(t.Context()); err != nil {
+		t.Error(err)
+	}
 	s.stop(t)
-	l.checkAudit(t)
-	l.ledger.note(func() {
-		for _, trouble := range l.ledger.trouble {
+	entries, err := l.Audit(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("audit: %d entries in order", entries)
+	l.Ledger.Note(func() {
+		for _, trouble := range l.Ledger.Trouble {
 			t.Errorf("a client: %s", trouble)
 		}
 		accepted := 0
-		for _, a := range l.ledger.applications {
-			if a.accepted {
+		for _, a := range l.Ledger.Applications {
+			if a.Accepted {
 				accepted++
 			}
 		}
 		t.Logf("acknowledged: %d payments, %d applications (%d accepted), %d messages, %d appointments",
-			len(l.ledger.payments), len(l.ledger.applications), accepted, len(l.ledger.messages), len(l.ledger.appointments))
+			len(l.Ledger.Payments), len(l.Ledger.Applications), accepted, len(l.Ledger.Messages), len(l.Ledger.Appointments))
 	})
+}
+
+// load is clients that repeat their operations one after the other until stop is closed.
+type load struct {
+	*clients.Load
+	stop      chan struct{}
+	submitted chan string // applications for the clerk
+}
+
+func newLoad(t *testing.T, s *server, d clients.Demo) *load {
+	t.Helper()
+	c, err := clients.NewLoad(t.Context(), s.site(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Tables = s.tables
+	l := &load{Load: c, stop: make(chan struct{}), submitted: make(chan string, 10_000)}
+	c.Submitted = func(_ context.Context, applicationID string) { l.submitted <- applicationID }
+	return l
+}
+
+func (l *load) settled(t *testing.T) error {
+	d, err := l.Count(t.Context())
+	return errors.Join(err, d.Err())
+}
+
+// clerk decides what is submitted, until nothing more is.
+func (l *load) clerk(ctx context.Context) {
+	clerk := l.NewClerk()
+	for applicationID := range l.submitted {
+		clerk.Accept(ctx, applicationID)
+	}
+}
+
+// worker repeats an operation until the load is to stop.
+func (l *load) worker(ctx context.Context, name string, operation func(ctx context.Context, n int) error) {
+	for n := 0; ; n++ {
+		select {
+		case <-l.stop:
+			return
+		default:
+		}
+		if err := operation(ctx, n); err != nil {
+			l.Ledger.Note(func() { l.Ledger.Trouble = append(l.Ledger.Trouble, name+": "+err.Error()) })
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	}
 }
 
 // wait returns when so many requests began, and the delay after that; at most 3 s.
@@ -105,7 +159,7 @@ func (l *load) wait(requests int, delay time.Duration) {
 	defer enough.Stop()
 	for range requests {
 		select {
-		case <-l.began:
+		case <-l.Began:
 		case <-enough.C:
 			return
 		}
@@ -115,26 +169,26 @@ func (l *load) wait(requests int, delay time.Duration) {
 	<-timer.C
 }
 
-// clients are the workers of a load.
-type clients struct {
+// people are the workers of a load.
+type people struct {
 	l             *load
 	workers, desk sync.WaitGroup
 	cancel        context.CancelFunc
 }
 
 // run starts the clients.
-func (l *load) run(t *testing.T) *clients {
+func (l *load) run(t *testing.T) *people {
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &clients{l: l, cancel: cancel}
+	c := &people{l: l, cancel: cancel}
 	work := func(name string, operation func(context.Context, int) error) {
 		c.workers.Go(func() { l.worker(ctx, name, operation) })
 	}
 	for i := range 2 {
-		work("payer", l.payer(fmt.Sprintf("payer%d", i)))
-		work("applicant", l.applicant(fmt.Sprintf("applicant%d", i)))
-		work("booker", l.booker(fmt.Sprintf("booker%d", i)))
+		work("payer", l.Payer(fmt.Sprintf("payer%d", i)))
+		work("applicant", l.Applicant(fmt.Sprintf("applicant%d", i)))
+		work("booker", l.Booker(fmt.Sprintf("booker%d", i)))
 	}
-	work("notifier", l.notifier)
+	work("notifier", l.Notifier)
 	c.desk.Go(func() { l.clerk(ctx) })
 	t.Cleanup(func() {
 		cancel()
@@ -144,12 +198,12 @@ func (l *load) run(t *testing.T) *clients {
 }
 
 // finish lets every client bring its operation to an end.
-func (c *clients) finish(t *testing.T) {
+func (c *people) finish(t *testing.T) {
 	t.Helper()
 	late := time.AfterFunc(90*time.Second, c.cancel)
 	defer late.Stop()
 	close(c.l.stop)
 	c.workers.Wait()
-	close(c.l.decided)
+	close(c.l.submitted)
 	c.desk.Wait()
 }

@@ -97,6 +97,17 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 	return nil
 }
 
+// SQL runs a statement as the database's superuser, whom row-level security does not bind, and
+// returns its rows, fields apart by |.
+func (c *Cluster) SQL(ctx context.Context, statement string) (string, error) {
+	return c.sql(ctx, statement)
+}
+
+// DatabaseURL is how a service's role reaches the database.
+func (c *Cluster) DatabaseURL(service string) string {
+	return databaseURL("basis_"+service, c.postgresAddress)
+}
+
 // databaseURL is how a role reaches the database at that address.
 func databaseURL(role, address string) string {
 	return "postgres://" + role + "@" + address + "/basis?sslmode=disable"
