@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 
 	"basisdienste/platform/fault"
 	"basisdienste/platform/problem"
-	"basisdienste/platform/tenantdir"
 	"basisdienste/platform/web"
 )
 
@@ -21,10 +21,10 @@ import (
 type answer struct {
 	http.ResponseWriter
 	edge    *edge
-	request *http.Request // as it came in: it ends when the client goes away
-	flow    *flow
-	host    string           // slug of the tenant whose host name was used
-	tenant  *tenantdir.Entry // of the path, if it is known
+	request *http.Request // as it came in
+	flow    flow
+	host    string          // slug of the tenant whose host name was used
+	tenant  context.Context // acts for the tenant of the path; nil if that is not known
 
 	began  bool          // the header is out, or held
 	status int           // of the problem that is held
@@ -83,7 +83,7 @@ func (a *answer) finish() {
 	}
 	r := a.request
 	if a.tenant != nil {
-		r = r.WithContext(tenantdir.With(r.Context(), *a.tenant))
+		r = r.WithContext(a.tenant)
 	}
 	a.edge.site.ErrorPage(a.ResponseWriter, r, &fault.Error{Kind: kind, Code: p.Code, Detail: p.Detail, RetryAfter: time.Duration(after) * time.Second})
 }

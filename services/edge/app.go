@@ -39,7 +39,7 @@ func open(_ context.Context, h *run.Host) (run.Unit, error) {
 		return run.Unit{}, err
 	}
 	e := &edge{
-		base: h.BaseURL, origin: base.Scheme + "://" + base.Host, host: strings.ToLower(base.Hostname()), https: base.Scheme == "https",
+		base: h.BaseURL, origin: base.Scheme + "://" + base.Host, host: strings.ToLower(base.Hostname()), headers: securityHeaders(base.Scheme == "https"),
 		static: web.Static(), site: site, dir: h.Dir, limiter: h.Limiter, clock: h.Clock,
 	}
 	e.find(h.Services)

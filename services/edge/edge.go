@@ -17,8 +17,8 @@ import (
 
 // edge passes requests on.
 type edge struct {
-	base, origin, host string // of the public address: URL, its origin, its host name
-	https              bool
+	base, origin, host string      // of the public address: URL, its origin, its host name
+	headers            http.Header // of every answer that says nothing else
 
 	services map[string]http.Handler
 	static   http.Handler
@@ -29,6 +29,18 @@ type edge struct {
 }
 
 const operation = "edge.request"
+
+// securityHeaders are what every answer has.
+func securityHeaders(https bool) http.Header {
+	h := http.Header{
+		"X-Content-Type-Options": {"nosniff"}, "Referrer-Policy": {"same-origin"},
+		"X-Frame-Options": {"DENY"}, "Cross-Origin-Opener-Policy": {"same-origin"},
+	}
+	if https {
+		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	}
+	return h
+}
 
 // find looks up the way to each service once.
 func (e *edge) find(found discover.Services) {
@@ -42,12 +54,8 @@ func (e *edge) find(found discover.Services) {
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if e.https {
-		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	for name, value := range e.headers {
+		h[name] = value // shared: who changes one replaces it
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/static/"):
@@ -62,10 +70,10 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	dropForged(r)
-	f := newFlow(r, e.clock)
-	defer f.end()
-	a := &answer{ResponseWriter: w, edge: e, request: r, flow: f}
-	e.serve(a, f.request)
+	a := &answer{ResponseWriter: w, edge: e, request: r}
+	a.flow.begin(r, e.clock)
+	defer a.flow.end()
+	e.serve(a, a.flow.request)
 	a.finish()
 }
 
@@ -92,7 +100,7 @@ func (e *edge) serve(a *answer, r *http.Request) {
 		// An unknown tenant is the service's to answer: it may have heard of it before we did.
 		if entry, err := e.dir.BySlug(ctx, slug); err == nil {
 			ctx = tenantdir.With(ctx, entry)
-			a.tenant = &entry
+			a.tenant = ctx
 			if err := e.limiter.Allow(ctx, operation); err != nil {
 				obs.SetRoute(ctx, service)
 				problem.Write(a, r, err)

@@ -23,9 +23,9 @@ type flow struct {
 	stop   func() bool
 }
 
-// newFlow begins a flow; end has to be called.
-func newFlow(r *http.Request, clock func() time.Time) *flow {
-	f := &flow{clock: clock}
+// begin starts the flow; end has to be called.
+func (f *flow) begin(r *http.Request, clock func() time.Time) {
+	f.clock = clock
 	outer := r.Context()
 	if deadline, ok := outer.Deadline(); ok {
 		f.still = deadline.Sub(time.Now()) //nolint:forbidigo // the deadline is one of the machine's clock
@@ -42,7 +42,6 @@ func newFlow(r *http.Request, clock func() time.Time) *flow {
 	if r.Body != nil && r.Body != http.NoBody {
 		f.request.Body = body{r.Body, f}
 	}
-	return f
 }
 
 func (f *flow) end() {
