@@ -81,7 +81,7 @@ func start(ctx context.Context, h *run.Host, open OpenMailer, faces []Face) (run
 			{Name: "send", Every: idle, Run: s.sendLoop},
 			{Name: "forget-old-messages", Every: time.Hour, Run: s.forgetOld},
 		},
-		Seed: s.seed,
+		Seed: s.seed, Restored: restored,
 		Close: func() error {
 			if s.Mailer == nil {
 				return nil
