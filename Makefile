@@ -17,7 +17,7 @@ export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/golangci-lint
 
 # Packages whose tests run whole processes, browsers or broker suites; they are not part
 # of check-fast.
-SLOW := services/basis|platform/bus/jetstream|platform/discover|tools/demo|tools/basisctl|loadtest|deploy
+SLOW := services/basis|platform/bus/jetstream|platform/consultest|tools/demo|tools/basisctl|loadtest|deploy
 # Tests of a whole cluster: they need the machine for themselves.
 CLUSTER := tools/cluster
 GOTEST := $(GO) test -timeout 15m

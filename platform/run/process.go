@@ -49,6 +49,7 @@ type Process struct {
 	opened   []opened
 	server   *http.Server
 	ready    atomic.Bool
+	leaving  atomic.Bool
 	lines    []string
 	failed   chan error // a part ended that should not
 
@@ -337,7 +338,8 @@ func (p *Process) Stop() error {
 	return errors.Join(errs...)
 }
 
-// leave makes others stop calling: who has a connection here is told to close it.
+// leave makes others stop calling. Whoever calls all the same is served, and told to close the
+// connection; idle ones stay for now, because their owners may be writing to them.
 func (p *Process) leave() (err error) {
 	delay := p.settings.DrainDelay
 	if p.consul != nil {
@@ -348,7 +350,7 @@ func (p *Process) leave() (err error) {
 		}
 		delay = max(delay, consulNews)
 	}
-	p.server.SetKeepAlivesEnabled(false)
+	p.leaving.Store(true)
 	if delay > 0 {
 		<-time.After(delay)
 	}

@@ -49,7 +49,7 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 		listener = tls.NewListener(listener, cfg)
 	}
 	p.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: p.farewell(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ReadTimeout: longestTransfer, WriteTimeout: longestTransfer,
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
@@ -59,6 +59,16 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 		}
 	})
 	return nil
+}
+
+// farewell closes each connection after its answer, once the process leaves.
+func (p *Process) farewell(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // health serves what orchestrators ask. /healthz: the process lives. /readyz: it takes work.

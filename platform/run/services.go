@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 
@@ -82,10 +81,10 @@ func (p *Process) register(ctx context.Context) {
 	if address == "" {
 		address = p.address
 	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return // Validate has checked it
-	}
 	for _, o := range p.opened {
-		p.consul.Register(ctx, discover.Instance{Service: o.app.Name, Advertise: address, TLS: p.settings.TLS.CertFile != ""})
+		err := p.consul.Register(ctx, discover.Instance{Service: o.app.Name, Advertise: address, TLS: p.settings.TLS.CertFile != ""})
+		if err != nil {
+			p.fail(usageError{fmt.Errorf("server.advertise: %w", err)})
+		}
 	}
 }
