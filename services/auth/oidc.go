@@ -56,11 +56,16 @@ func (v server) Keys(ctx context.Context, _ *op.Request[struct{}]) (*op.Response
 	return answer, nil
 }
 
-// serverError is answered with 500 and logged by the library, with its cause.
+// serverError is answered with 500, or 503 if it will pass, and logged by the library, with
+// its cause.
 func serverError(err error) error {
 	var known *oidc.Error
 	if errors.As(err, &known) {
 		return err
+	}
+	if _, passes := passing(err); passes {
+		away := &oidc.Error{ErrorType: temporarilyUnavailable, Description: "this cannot be done at the moment; try again"}
+		return op.NewStatusError(away.WithParent(err), http.StatusServiceUnavailable)
 	}
 	return oidc.ErrServerError().WithParent(err).WithDescription("something went wrong here; try again")
 }

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"basisdienste/platform/authn"
+	"basisdienste/platform/fault"
 	"basisdienste/platform/kit"
 	"basisdienste/platform/tenantdir"
 )
@@ -218,9 +220,17 @@ func (e *endpoints) introspect(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers an error as RFC 6749 section 5.2 wants it. What is our fault is logged here.
+// What will pass by itself is answered with 503 and Retry-After, and with the code that the RFC
+// has for it at the authorization endpoint: the token endpoint's codes blame the client.
 func (e *endpoints) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var known *oidc.Error
 	if !errors.As(err, &known) {
+		if after, passes := passing(err); passes {
+			e.s.log.WarnContext(r.Context(), "request refused", "error", err)
+			w.Header().Set("Retry-After", strconv.Itoa(after))
+			writeOAuthError(w, http.StatusServiceUnavailable, &oidc.Error{ErrorType: temporarilyUnavailable, Description: "this cannot be done at the moment; try again"})
+			return
+		}
 		if r.Context().Err() == nil {
 			e.s.log.ErrorContext(r.Context(), "request failed", "error", err)
 		}
@@ -233,6 +243,18 @@ func (e *endpoints) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+e.s.issuerOf(here(r.Context()))+`"`)
 	}
 	writeOAuthError(w, status, known)
+}
+
+const temporarilyUnavailable = "temporarily_unavailable"
+
+// passing reports whether the error is that something is away that will be back, and after how
+// many seconds to try again.
+func passing(err error) (after int, passes bool) {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Kind != fault.KindUnavailable {
+		return 0, false
+	}
+	return max(1, int(f.RetryAfter.Seconds())), true
 }
 
 func writeOAuthError(w http.ResponseWriter, status int, err *oidc.Error) {
