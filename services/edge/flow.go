@@ -28,7 +28,7 @@ func (f *flow) begin(r *http.Request, clock func() time.Time) {
 	f.clock = clock
 	outer := r.Context()
 	if deadline, ok := outer.Deadline(); ok {
-		f.still = deadline.Sub(time.Now()) //nolint:forbidigo // the deadline is one of the machine's clock
+		f.still = time.Until(deadline) //nolint:forbidigo // the deadline is one of the machine's clock
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(outer))
 	f.cancel = cancel

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"basisdienste/platform/certs"
+	"basisdienste/platform/certs/certstest"
 	"basisdienste/platform/runtest"
 )
 
@@ -117,6 +119,49 @@ func TestStop(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("edged ended with %v, want status 0", err)
 	}
+}
+
+// TestTLS exchanges the certificate while the program serves.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	ca := certstest.New(t)
+	files := ca.Server("edge")
+	payment := serve(t, says("payment"))
+	d := start(t, map[string]string{"payment": payment.url()}, "public_url: https://basis.example",
+		"tls: {cert_file: "+files.Cert+", key_file: "+files.Key+"}")
+	client, err := certs.Client(ca.CA, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() (*http.Response, string) {
+		t.Helper()
+		transport := &http.Transport{TLSClientConfig: client.Clone(), ForceAttemptHTTP2: true} // a handshake of its own
+		defer transport.CloseIdleConnections()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+d.listen+"/pay/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatalf("GET over TLS: %v", err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatalf("GET over TLS: %v", err)
+		}
+		return resp, string(b)
+	}
+	resp, body := get()
+	if resp.StatusCode != 200 || body != "payment" || resp.ProtoMajor != 2 || resp.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("GET over TLS = %d %s %s, HSTS %q, want 200 by HTTP/2 with HSTS", resp.StatusCode, resp.Proto, body, resp.Header.Get("Strict-Transport-Security"))
+	}
+	first := resp.TLS.PeerCertificates[0].SerialNumber
+	ca.Server("edge") // over the files of the first
+	runtest.Eventually(t, "a new handshake shows the new certificate", func() bool {
+		resp, _ := get()
+		return resp.StatusCode == 200 && resp.TLS.PeerCertificates[0].SerialNumber.Cmp(first) != 0
+	})
 }
 
 const big = 100 << 20

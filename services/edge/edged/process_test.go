@@ -31,18 +31,20 @@ func TestMain(m *testing.M) {
 
 // daemon is edged in a process of its own.
 type daemon struct {
-	url    string
+	url    string // as it says itself
+	listen string // where it is
 	cmd    *exec.Cmd
 	client *http.Client
-	ended  chan error
-	log    *bytes.Buffer // read it after ended
+	ended  chan struct{}
+	result error         // once ended
+	log    *bytes.Buffer // once ended
 }
 
 // start runs edged with services at these addresses and more keys of the section server. It
 // ends with the test.
 func start(t *testing.T, services map[string]string, keys ...string) *daemon {
 	t.Helper()
-	dir := t.TempDir()
+	dir, listen := t.TempDir(), freeAddress(t)
 	text := "server:\n  log: {access: false, format: text}\n  requests_per_minute_and_address: 10000000\n  services:\n"
 	for name, url := range services {
 		text += "    " + name + ": " + url + "\n"
@@ -59,9 +61,10 @@ func start(t *testing.T, services map[string]string, keys ...string) *daemon {
 		t.Fatal(err)
 	}
 	d := &daemon{
-		cmd:    exec.CommandContext(context.WithoutCancel(t.Context()), program, "--config", file, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0"),
+		cmd:    exec.CommandContext(context.WithoutCancel(t.Context()), program, "--config", file, "--data", filepath.Join(dir, "data"), "--listen", listen),
+		listen: listen,
 		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
-		ended:  make(chan error, 1), log: new(bytes.Buffer),
+		ended:  make(chan struct{}), log: new(bytes.Buffer),
 	}
 	d.cmd.Env = append(os.Environ(), "EDGED_IS_THE_PROGRAM=1")
 	d.cmd.Stderr = d.log
@@ -76,11 +79,12 @@ func start(t *testing.T, services map[string]string, keys ...string) *daemon {
 	go func() {
 		scan := bufio.NewScanner(out)
 		for scan.Scan() {
-			if m := regexp.MustCompile(`is ready after .* at (http://\S+)`).FindStringSubmatch(scan.Text()); m != nil {
+			if m := regexp.MustCompile(`is ready after .* at (https?://\S+)`).FindStringSubmatch(scan.Text()); m != nil {
 				ready <- m[1]
 			}
 		}
-		d.ended <- d.cmd.Wait()
+		d.result = d.cmd.Wait()
+		close(d.ended)
 	}()
 	t.Cleanup(func() {
 		d.client.CloseIdleConnections()
@@ -96,13 +100,23 @@ func start(t *testing.T, services map[string]string, keys ...string) *daemon {
 	})
 	select {
 	case d.url = <-ready:
-	case err := <-d.ended:
-		d.ended <- err
-		t.Fatalf("edged ended at once: %v\n%s", err, d.log)
+	case <-d.ended:
+		t.Fatalf("edged ended at once: %v\n%s", d.result, d.log)
 	case <-time.After(time.Minute):
 		t.Fatal("edged was not ready within a minute")
 	}
 	return d
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // stop asks it to end and returns how it did.
@@ -111,9 +125,8 @@ func (d *daemon) stop() error {
 		return err
 	}
 	select {
-	case err := <-d.ended:
-		d.ended <- err // for the cleanup
-		return err
+	case <-d.ended:
+		return d.result
 	case <-time.After(time.Minute):
 		return errors.New("it did not end within a minute")
 	}
