@@ -1,6 +1,7 @@
 package deploytest_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,18 +14,27 @@ import (
 	"time"
 )
 
-// site is what the example for site.hcl leaves open, on loopback, and certificates.
-func site(t *testing.T, certs authority, https, http string) string {
+// consulPorts are of one agent, each free.
+type consulPorts struct{ https, http, dns, server, serf string }
+
+func freePorts(t *testing.T) consulPorts {
 	t.Helper()
-	port := func(address string) string {
-		_, p, err := net.SplitHostPort(address)
+	free := func() string {
+		_, p, err := net.SplitHostPort(freeAddress(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return p
 	}
-	free := func() string { return port(freeAddress(t)) }
-	return fmt.Sprintf(`
+	return consulPorts{free(), free(), free(), free(), free()}
+}
+
+// site is what the example for site.hcl leaves open, on loopback, and where this machine has
+// certificates and room.
+func site(t *testing.T, name string, certs authority, p consulPorts, more ...string) string {
+	t.Helper()
+	text := fmt.Sprintf(`
+node_name = %q
 datacenter = "erfurt"
 data_dir = %q
 bind_addr = "127.0.0.1"
@@ -32,19 +42,34 @@ encrypt = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvMwy7Cu5s="
 ports {
   https = %s
   http = %s
-  dns = -1
+  dns = %s
   server = %s
   serf_lan = %s
   serf_wan = -1
 }
-tls {
-  defaults {
-    ca_file = %q
-    cert_file = %q
-    key_file = %q
-  }
+`, name, t.TempDir(), p.https, p.http, p.dns, p.server, p.serf)
+	cert := ""
+	if p.https != "-1" { // agents get theirs from the servers
+		cert = fmt.Sprintf(", cert_file = %q, key_file = %q", certs.cert, certs.key)
+	}
+	text += fmt.Sprintf("tls { defaults { ca_file = %q%s } }\n", certs.ca, cert)
+	return write(t, filepath.Join(t.TempDir(), "site.hcl"), text+strings.Join(more, "\n")+"\n")
 }
-`, t.TempDir(), port(https), port(http), free(), free(), certs.ca, certs.cert, certs.key)
+
+// startConsul starts a server with deploy/consul and returns its API and its first token.
+func startConsul(t *testing.T, certs authority, ports consulPorts) (api consulAPI, management string) {
+	t.Helper()
+	local := site(t, "server", certs, ports, "bootstrap_expect = 1")
+	start(t, nil, built(t, "consul"), "agent", "-config-file="+shipped(t, "consul/server.hcl"), "-config-file="+local)
+	transport := &http.Transport{TLSClientConfig: certs.client()}
+	t.Cleanup(transport.CloseIdleConnections)
+	api = consulAPI{t, &http.Client{Transport: transport, Timeout: 10 * time.Second}, "https://127.0.0.1:" + ports.https}
+	var first struct{ SecretID string }
+	eventually(t, "the server leads and makes its first token", func() bool {
+		status, text := api.call("", http.MethodPut, "/v1/acl/bootstrap", nil)
+		return status == 200 && json.Unmarshal([]byte(text), &first) == nil
+	})
+	return api, first.SecretID
 }
 
 // consulAPI speaks to the server by TLS.
@@ -95,16 +120,7 @@ func (c consulAPI) token(management, file string) string {
 
 func TestConsul_Policies(t *testing.T) {
 	t.Parallel()
-	bin, certs, https := built(t, "consul"), newAuthority(t), freeAddress(t)
-	local := write(t, filepath.Join(t.TempDir(), "site.hcl"), site(t, certs, https, freeAddress(t))+"bootstrap_expect = 1\n")
-	start(t, nil, bin, "agent", "-config-file="+shipped(t, "consul/server.hcl"), "-config-file="+local)
-	c := consulAPI{t, &http.Client{Transport: &http.Transport{TLSClientConfig: certs.client()}, Timeout: 10 * time.Second}, "https://" + https}
-
-	var management struct{ SecretID string }
-	eventually(t, "the server leads and makes its first token", func() bool {
-		status, text := c.call("", http.MethodPut, "/v1/acl/bootstrap", nil)
-		return status == 200 && json.Unmarshal([]byte(text), &management) == nil
-	})
+	c, management := startConsul(t, newAuthority(t), freePorts(t))
 	files, err := filepath.Glob("../consul/policies/*.hcl")
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +129,7 @@ func TestConsul_Policies(t *testing.T) {
 	tokens := map[string]string{}
 	for _, f := range files {
 		name := strings.TrimSuffix(filepath.Base(f), ".hcl")
-		names, tokens[name] = append(names, name), c.token(management.SecretID, f)
+		names, tokens[name] = append(names, name), c.token(management, f)
 	}
 	services := slices.Concat(owners, readers)
 	if want := slices.Sorted(slices.Values(append(slices.Clone(services), "agent", "dns"))); !slices.Equal(names, want) {
@@ -162,28 +178,57 @@ func TestConsul_Policies(t *testing.T) {
 	}
 }
 
-// TestConsul_Validate is `consul validate` with what a site adds.
+// TestConsul_Agent: an agent with deploy/consul joins the server, gets its certificate there, takes
+// a service with the service's token, and answers HAProxy's questions for edges by DNS.
+func TestConsul_Agent(t *testing.T) {
+	t.Parallel()
+	certs, ports := newAuthority(t), freePorts(t)
+	server, management := startConsul(t, certs, ports)
+	policy := func(name string) string { return server.token(management, shipped(t, "consul/policies/"+name+".hcl")) }
+	edge, agent, dns := policy("edge"), policy("agent"), policy("dns")
+
+	own := freePorts(t)
+	own.https, own.server = "-1", ports.server // where it asks the servers for its certificate
+	local := site(t, "machine", certs, own, `retry_join = ["127.0.0.1:`+ports.serf+`"]`,
+		fmt.Sprintf("acl { tokens { agent = %q, default = %q } }", agent, dns))
+	start(t, nil, built(t, "consul"), "agent", "-config-file="+shipped(t, "consul/agent.hcl"), "-config-file="+local)
+	here := consulAPI{t, &http.Client{Timeout: 10 * time.Second}, "http://127.0.0.1:" + own.http}
+
+	registration := map[string]any{"Name": "edge", "ID": "edge-1", "Address": "127.0.0.7", "Port": 8080}
+	eventually(t, "the agent takes the edge", func() bool {
+		status, _ := here.call(edge, http.MethodPut, "/v1/agent/service/register", registration)
+		return status == 200
+	})
+	eventually(t, "the server knows the edge", func() bool {
+		_, text := server.call(edge, http.MethodGet, "/v1/health/service/edge", nil)
+		return strings.Contains(text, `"Node":"machine"`) && strings.Contains(text, "127.0.0.7")
+	})
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, "127.0.0.1:"+own.dns)
+	}}
+	eventually(t, "edge.service.consul has an address", func() bool {
+		found, err := resolver.LookupHost(t.Context(), "edge.service.erfurt.consul.")
+		return err == nil && slices.Equal(found, []string{"127.0.0.7"})
+	})
+}
+
+// TestConsul_Validate is `consul validate` with what a site adds by the example.
 func TestConsul_Validate(t *testing.T) {
 	t.Parallel()
 	bin, certs := built(t, "consul"), newAuthority(t)
 	for _, c := range []struct{ file, more, want string }{
-		{"server.hcl", "bootstrap_expect = 3\n", "Configuration is valid"},
+		{"server.hcl", "", "Configuration is valid"},
 		{"agent.hcl", "", "Configuration is valid"},
-		{"server.hcl", "bootstrap_expects = 3\n", "bootstrap_expects"},
+		{"server.hcl", "bootstrap_expects = 3", "bootstrap_expects"},
 	} {
-		text := site(t, certs, freeAddress(t), freeAddress(t))
+		example, ports := read(t, shipped(t, "consul/site.hcl.example")), freePorts(t)
 		if c.file == "agent.hcl" {
-			text = strings.Replace(text, "  https = ", "  # https = ", 1)
+			example, ports.https = strings.Replace(example, "bootstrap_expect", "# bootstrap_expect", 1), "-1"
 		}
-		local := write(t, filepath.Join(t.TempDir(), "site.hcl"), text+c.more)
-		// What a site writes by the example is valid as well.
-		example := strings.NewReplacer(`encrypt          = ""`, "").Replace(read(t, shipped(t, "consul/site.hcl.example")))
-		if c.file == "agent.hcl" {
-			example = strings.Replace(example, "bootstrap_expect", "# bootstrap_expect", 1)
-		}
-		first := write(t, filepath.Join(t.TempDir(), "example.hcl"), strings.Replace(example, "{{ GetPrivateIP }}", "127.0.0.1", 1))
-		if out, err := output(t, nil, bin, "validate", shipped(t, "consul/"+c.file), first, local); !strings.Contains(out, c.want) {
-			t.Errorf("consul validate %s %q = %v\n%s\nwant %s", c.file, c.more, err, out, c.want)
+		example = strings.NewReplacer(`encrypt          = ""`, "", "{{ GetPrivateIP }}", "127.0.0.1").Replace(example)
+		first := write(t, filepath.Join(t.TempDir(), "example.hcl"), example)
+		if out, err := output(t, nil, bin, "validate", shipped(t, "consul/"+c.file), first, site(t, "any", certs, ports, c.more)); !strings.Contains(out, c.want) {
+			t.Errorf("consul validate %s with %q = %v\n%s\nwant %s", c.file, c.more, err, out, c.want)
 		}
 	}
 }
