@@ -13,6 +13,7 @@ const one = `# journey
 
 | | |
 | --- | ---: |
+| its cores meanwhile | server 15 %, k6 10 %, other programs 30 %, taken by the host 5 %, idle 40 % |
 | iterations | 100 |
 | requests, redirects included | 500 |
 | iterations a second | 20.0 |
@@ -24,7 +25,7 @@ const one = `# journey
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	m, err := read([]byte(one))
-	if err != nil || m != (measured{0.01, 5, 20_000, 10_000, 20}) {
+	if err != nil || m != (measured{0.01, 5, 20_000, 10_000, 20, 30}) {
 		t.Fatalf("read: got %+v, %v", m, err)
 	}
 	a := assumed()
@@ -44,6 +45,17 @@ func TestNeeds(t *testing.T) {
 	}
 	if got := most(0.6, m, a); math.Abs(got-65_700_000) > 1 {
 		t.Errorf("most(0.6 cores): got %.0f inhabitants, want 65700000", got)
+	}
+}
+
+// TestTables_Disturbed: a figure from a busy machine says so.
+func TestTables_Disturbed(t *testing.T) {
+	t.Parallel()
+	for others, want := range map[float64]bool{0: false, 20: false, 21: true} {
+		page := string(tables("p.md", measured{0.01, 5, 20_000, 10_000, 20, others}, assumed(), places()))
+		if got := strings.Contains(page, "Measure again"); got != want {
+			t.Errorf("tables with %v %% for other programs: warned %v, want %v", others, got, want)
+		}
 	}
 }
 

@@ -81,6 +81,7 @@ type measured struct {
 	stored   float64 // bytes on disk
 	sent     float64 // bytes on the network, both ways
 	rate     float64 // arrivals a second at which it was measured
+	others   float64 // percent of the cores that other programs took meanwhile
 }
 
 // newest reads the last page of a scenario that measured the server.
@@ -118,6 +119,9 @@ func read(page []byte) (m measured, err error) {
 	m = measured{
 		cpu: value("server CPU above rest per iteration") / 1e3, requests: value("requests, redirects included") / max(iterations, 1),
 		stored: value("bytes stored per iteration"), sent: value("bytes on the network per iteration"), rate: value("iterations a second"),
+	}
+	if found := regexp.MustCompile(`other programs ([0-9]+) %`).FindSubmatch(page); found != nil && err == nil {
+		m.others, err = strconv.ParseFloat(string(found[1]), 64)
 	}
 	if err == nil && (m.cpu <= 0 || m.stored <= 0) {
 		err = errors.New("CPU and storage are not above zero")

@@ -70,7 +70,8 @@ const (
 	daysOfYear     = 365
 	secondsOfHour  = 3600
 	bitsOfByte     = 8
-	fewestServices = 2 // machines, so that one may fail
+	fewestServices = 2  // machines, so that one may fail
+	disturbed      = 20 // percent of the cores for other programs, from which on a measurement is not believed
 )
 
 // peak is how many of a year's events come in the busiest second.
@@ -105,6 +106,9 @@ func tables(page string, m measured, a model, examples []place) []byte {
 	fmt.Fprintf(&b, "| requests | %.1f | HTTP requests of one arrival, redirects included |\n", m.requests)
 	fmt.Fprintf(&b, "| stored | %.1f KB | on disk, with event log, audit and mails |\n", m.stored/1e3)
 	fmt.Fprintf(&b, "| sent | %.1f KB | on the network, both ways |\n", m.sent/1e3)
+	if m.others > disturbed {
+		fmt.Fprintf(&b, "\n**Other programs took %.0f %% of the cores meanwhile: cpu is too high. Measure again on a quiet machine.**\n", m.others)
+	}
 	fmt.Fprintf(&b, "\nAssumed. Nobody measured these for base services; put in your own:\n\n| name | value | what | source |\n| --- | ---: | --- | --- |\n")
 	for _, x := range a.all() {
 		fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", x.name, short(x.value), x.unit, x.what, x.source)
@@ -113,8 +117,8 @@ func tables(page string, m measured, a model, examples []place) []byte {
 		"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	for _, p := range examples {
 		n := needs(p.inhabitants, m, a)
-		fmt.Fprintf(&b, "| %s | %s | %s | %.3g/s | %.2g | %.2g | %s GB | %.2g Mbit/s |\n", p.name, thousands(p.inhabitants), thousands(n.arrivals),
-			n.peak, n.services, n.database, thousands(math.Ceil(n.storage/1e9)), n.network/1e6)
+		fmt.Fprintf(&b, "| %s | %s | %s | %.3g/s | %.2g | %.2g | %s GB | %s Mbit/s |\n", p.name, thousands(p.inhabitants), thousands(n.arrivals),
+			n.peak, n.services, n.database, thousands(math.Ceil(n.storage/1e9)), short(n.network/1e6))
 	}
 	fmt.Fprintf(&b, "\n\"Cores busy\" already holds the reserve of `target`; buy at least %d machines for each part, so that one may fail.\n"+
 		"Two cores for services and database together reach, by these numbers, to %s inhabitants.\n", fewestServices, thousands(math.Floor(most(2, m, a)/1000)*1000))
