@@ -142,7 +142,6 @@ type machine struct {
 	processor, kernel, commit string
 	cores                     int
 	memory                    float64 // bytes
-	load                      string  // runnable processes, mean of a minute, when the run began
 }
 
 func thisMachine() machine {
