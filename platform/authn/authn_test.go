@@ -206,6 +206,7 @@ func TestVerify(t *testing.T) {
 		"expired":                              {w.sign(w.claims(mine, "tenant", erfurt.ID, "exp", at(-6*time.Second))), "token_expired"},
 		"no expiry":                            {w.sign(w.claims(mine, "tenant", erfurt.ID, "exp", nil)), "token_invalid"},
 		"not yet valid":                        {w.sign(w.claims(mine, "tenant", erfurt.ID, "nbf", at(time.Minute))), "token_invalid"},
+		"issued by a clock that is ahead":      {w.sign(w.claims(mine, "tenant", erfurt.ID, "iat", at(20*time.Second), "nbf", at(20*time.Second))), ""},
 		"issued in the future":                 {w.sign(w.claims(mine, "tenant", erfurt.ID, "iat", at(time.Minute))), "token_invalid"},
 		"other audience":                       {w.sign(w.claims(mine, "tenant", erfurt.ID, "aud", "web-forms")), "token_invalid"},
 		"no audience":                          {w.sign(w.claims(mine, "tenant", erfurt.ID, "aud", nil)), "token_invalid"},

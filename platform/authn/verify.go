@@ -51,7 +51,8 @@ func LevelOf(acr string) int {
 const (
 	maxToken    = 8 << 10
 	cacheSize   = 8192
-	leeway      = 5 * time.Second
+	leeway      = 5 * time.Second  // of the expiry
+	clockSkew   = 30 * time.Second // a clock may be so far behind the issuer's
 	keysFresh   = 10 * time.Minute
 	keysAgain   = 5 * time.Second // an unknown kid asks again, but not more often
 	maxKeysBody = 64 << 10
@@ -143,7 +144,13 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 }
 
 func (v *Verifier) principal(ctx context.Context, c claims) (Principal, error) {
-	err := c.Claims.ValidateWithLeeway(jwt.Expected{Time: v.clock(), AnyAudience: jwt.Audience{Audience}}, leeway)
+	checked := c.Claims
+	for _, begin := range []**jwt.NumericDate{&checked.NotBefore, &checked.IssuedAt} {
+		if *begin != nil {
+			*begin = jwt.NewNumericDate((*begin).Time().Add(leeway - clockSkew))
+		}
+	}
+	err := checked.ValidateWithLeeway(jwt.Expected{Time: v.clock(), AnyAudience: jwt.Audience{Audience}}, leeway)
 	switch {
 	case errors.Is(err, jwt.ErrExpired):
 		return Principal{}, expired()
