@@ -25,7 +25,7 @@ func TestDrain(t *testing.T) {
 		<-release
 		_, _ = io.WriteString(w, "end")
 	})
-	f := begin(t, map[string]http.Handler{"forms": forms}, func(s *run.Settings, _ map[string]any) { s.DrainDelay = time.Second })
+	f := begin(t, map[string]http.Handler{"forms": forms}, func(s *run.Settings, _ map[string]any) { s.DrainDelay = 3 * time.Second })
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/t/erfurt/forms/slow", nil)
 	if err != nil {
 		t.Fatal(err)

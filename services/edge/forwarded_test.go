@@ -85,14 +85,14 @@ func TestAddressLimit(t *testing.T) {
 	}
 	t.Run("behind a trusted proxy", func(t *testing.T) {
 		t.Parallel()
-		f := begin(t, map[string]http.Handler{"payment": says("payment")}, limited, trust("127.0.0.0/8"))
+		f := begin(t, map[string]http.Handler{"payment": says("payment")}, limited, frozen, trust("127.0.0.0/8"))
 		if got, want := statuses(f, "203.0.113.9", "203.0.113.9", "203.0.113.9", "203.0.113.10", "1.1.1.1, 203.0.113.9"), "200 200 429 200 429"; got != want {
 			t.Errorf("statuses = %s, want %s: each client for itself, by the address that the proxy saw", got, want)
 		}
 	})
 	t.Run("without", func(t *testing.T) {
 		t.Parallel()
-		f := begin(t, map[string]http.Handler{"payment": says("payment")}, limited)
+		f := begin(t, map[string]http.Handler{"payment": says("payment")}, limited, frozen)
 		if got, want := statuses(f, "203.0.113.9", "203.0.113.10", "203.0.113.11"), "200 200 429"; got != want {
 			t.Errorf("statuses = %s, want %s: made-up addresses do not help", got, want)
 		}

@@ -70,6 +70,12 @@ func begin(t testing.TB, services map[string]http.Handler, opts ...option) *fron
 	return f
 }
 
+// frozen makes the process's time stand still: limits do not grow again while a test is slow.
+func frozen(s *run.Settings, _ map[string]any) {
+	now := time.Now()
+	s.Clock = func() time.Time { return now }
+}
+
 // freeAddress is one that nobody listens on, to know it where the public URL is another.
 func freeAddress(t testing.TB) string {
 	t.Helper()

@@ -88,7 +88,7 @@ func TestProblemsArePagesForPeople(t *testing.T) {
 
 func TestTenantLimit_TellsPeopleAndSparesOthers(t *testing.T) {
 	t.Parallel()
-	f := begin(t, map[string]http.Handler{"forms": says("forms")}, func(_ *run.Settings, keys map[string]any) {
+	f := begin(t, map[string]http.Handler{"forms": says("forms")}, frozen, func(_ *run.Settings, keys map[string]any) {
 		keys["edge.requests_per_minute_and_tenant"], keys["edge.burst"] = 6, 1
 	})
 	f.know("erfurt")

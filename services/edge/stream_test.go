@@ -24,7 +24,7 @@ func within(d time.Duration) option {
 // piece at a time.
 func TestMovingRequests_OutliveTheTimeout(t *testing.T) {
 	t.Parallel()
-	const timeout, pause, pieces = 300 * time.Millisecond, 100 * time.Millisecond, 12
+	const timeout, pause, pieces = 2 * time.Second, 300 * time.Millisecond, 10
 	forms := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			b, err := io.ReadAll(r.Body)
@@ -92,7 +92,12 @@ func TestMovingRequests_OutliveTheTimeout(t *testing.T) {
 func TestStillRequests_End(t *testing.T) {
 	t.Parallel()
 	var ended sync.Map
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
 	forms := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "left") {
+			leave()
+		}
 		if strings.HasSuffix(r.URL.Path, "half") {
 			_, _ = io.WriteString(w, "half")
 			_ = http.NewResponseController(w).Flush()
@@ -103,7 +108,7 @@ func TestStillRequests_End(t *testing.T) {
 		<-r.Context().Done()
 		ended.Store(r.URL.Path, true)
 	})
-	f := begin(t, map[string]http.Handler{"forms": forms}, within(200*time.Millisecond))
+	f := begin(t, map[string]http.Handler{"forms": forms}, within(time.Second))
 	saw := func(path string) {
 		t.Helper()
 		runtest.Eventually(t, "the service hears that "+path+" is over", func() bool { _, ok := ended.Load(path); return ok })
@@ -122,8 +127,6 @@ func TestStillRequests_End(t *testing.T) {
 	saw("/t/erfurt/forms/half")
 
 	patient := begin(t, map[string]http.Handler{"forms": forms})
-	ctx, leave := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer leave()
 	if g, err := patient.try(ctx, http.MethodGet, "/t/erfurt/forms/left", nil); err == nil {
 		t.Errorf("a request that was given up = %d", g.StatusCode)
 	}
