@@ -86,12 +86,12 @@ func Record(ctx context.Context, tx *db.Tx, action, object string, detail any) e
 		Detail: string(text), PrevHash: last.Hash,
 	}
 	r.Hash = r.sum(tx.Tenant())
-	if _, err := tx.Exec(ctx, `INSERT INTO audit_log (tenant_id, seq, at, actor, action, object, detail, prev_hash, hash)
+	if err := tx.Send(ctx, `INSERT INTO audit_log (tenant_id, seq, at, actor, action, object, detail, prev_hash, hash)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), r.Seq, r.At, r.Actor, r.Action, r.Object, r.Detail, r.PrevHash, r.Hash); err != nil {
 		return fmt.Errorf("audit: add to the log: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `UPDATE audit_head SET seq = ?, hash = ? WHERE tenant_id = ?`, r.Seq, r.Hash, tx.Tenant()); err != nil {
+	if err := tx.Send(ctx, `UPDATE audit_head SET seq = ?, hash = ? WHERE tenant_id = ?`, r.Seq, r.Hash, tx.Tenant()); err != nil {
 		return fmt.Errorf("audit: move the end of the log: %w", err)
 	}
 	return nil

@@ -309,3 +309,41 @@ func BenchmarkTx_SQLite32Writers(b *testing.B) {
 		}
 	})
 }
+
+func TestTx_SendIsSeenByWhatFollowsAndFailsTheTransaction(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB) {
+		ctx := dbtest.Tenant(t, "erfurt")
+		send := func(tx *db.Tx, key string) error {
+			return tx.Send(ctx, "INSERT INTO notes (tenant_id, id, body) VALUES (?, ?, 'x')", tx.Tenant(), key)
+		}
+		var between int
+		err := d.Tx(ctx, func(tx *db.Tx) error {
+			if err := errors.Join(send(tx, "a"), send(tx, "b")); err != nil {
+				return err
+			}
+			if err := tx.Get(ctx, &between, "SELECT count(*) FROM notes WHERE tenant_id = ?", tx.Tenant()); err != nil {
+				return err
+			}
+			return send(tx, "c")
+		})
+		if err != nil || between != 2 || count(ctx, t, d) != 3 {
+			t.Errorf("Tx = %v, %d rows seen inside and %d after, want nil, 2 and 3", err, between, count(ctx, t, d))
+		}
+		if err := d.Tx(ctx, func(tx *db.Tx) error { return errors.Join(send(tx, "d"), send(tx, "a")) }); !db.IsUnique(err) {
+			t.Errorf("Tx that sent a row twice = %v, want a unique violation", err)
+		}
+		err = d.Tx(ctx, func(tx *db.Tx) error {
+			if err := errors.Join(send(tx, "e"), send(tx, "a")); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "DELETE FROM notes WHERE tenant_id = ?", tx.Tenant())
+			if err == nil {
+				t.Error("the statement after one that failed = nil, want an error")
+			}
+			return nil
+		})
+		if !db.IsUnique(err) || count(ctx, t, d) != 3 {
+			t.Errorf("Tx = %v and %d rows, want a unique violation and 3", err, count(ctx, t, d))
+		}
+	})
+}

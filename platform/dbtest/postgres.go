@@ -73,7 +73,7 @@ func StartServer(settings ...string) (*Server, error) {
 	// A server that ends is started again, until the pipe is closed.
 	const watch = `bin=$1 data=$2 dir=$3; shift 3
 		( while [ ! -e "$dir/stop" ]; do "$bin/postgres" -D "$data" -k "$dir" -c listen_addresses='' "$@" >>"$dir/log" 2>&1; sleep 0.1; done ) & loop=$!
-		cat >/dev/null; touch "$dir/stop"; kill -INT "$(head -n 1 "$data/postmaster.pid")"; wait $loop; rm -rf "$dir"`
+		cat >/dev/null; touch "$dir/stop"; kill -QUIT "$(head -n 1 "$data/postmaster.pid")"; wait $loop; rm -rf "$dir"`
 	args := []string{"-c", watch, "sh", bin, s.data, dir}
 	for _, line := range settings {
 		args = append(args, "-c", line)
@@ -113,6 +113,17 @@ func (s *Server) Config(schema string) db.Config {
 // Psql runs psql as the superuser postgres with more arguments.
 func (s *Server) Psql(args ...string) error {
 	return s.run("psql", append([]string{"-h", s.dir, "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1"}, args...)...)
+}
+
+// Ask runs statements in the database basis as that role and returns the rows, a line each.
+func (s *Server) Ask(role, statements string) (string, error) {
+	return s.output("psql", "-h", s.dir, "-U", role, "-d", "basis", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-c", statements)
+}
+
+// Log is what the server has written so far.
+func (s *Server) Log() (string, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	return string(text), err
 }
 
 // Restart ends the server as an operator would, by cutting its sessions off, and returns when
@@ -159,12 +170,18 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) run(name string, args ...string) error {
+	_, err := s.output(name, args...)
+	return err
+}
+
+func (s *Server) output(name string, args ...string) (string, error) {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...) //nolint:noctx // as above
 	cmd.Dir, cmd.SysProcAttr = s.dir, s.attr
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", name, err, out)
 	}
-	return nil
+	return string(out), nil
 }
 
 func (s *Server) ready() error {

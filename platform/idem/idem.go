@@ -132,7 +132,7 @@ func (q request) store(ctx context.Context, tx *db.Tx, answer any) error {
 	if err := enc.Encode(answer); err != nil {
 		return fmt.Errorf("idem: marshal answer: %w", err)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO idempotency (tenant_id, actor, operation, key, hash, answer, at)
+	err := tx.Send(ctx, `INSERT INTO idempotency (tenant_id, actor, operation, key, hash, answer, at)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`, tx.Tenant(), audit.Actor(ctx), q.operation, q.key, q.hash, text.String(), tx.Now())
 	return err
 }
@@ -144,9 +144,10 @@ func Purge(ctx context.Context, d *db.DB) error {
 	for {
 		var n int64
 		err := d.Tx(ctx, func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(ctx, `DELETE FROM idempotency WHERE (tenant_id, actor, operation, key) IN
+			before := db.NewTime(tx.Now().Add(-Keep))
+			n, err = tx.Exec(ctx, `DELETE FROM idempotency WHERE at < ? AND (tenant_id, actor, operation, key) IN
 				(SELECT tenant_id, actor, operation, key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)`,
-				db.NewTime(tx.Now().Add(-Keep)), chunk)
+				before, before, chunk)
 			return err
 		})
 		if err != nil || n < chunk {

@@ -129,7 +129,7 @@ func useAssertion(ctx context.Context, tx *db.Tx, clientID, jti string, expires 
 // Logins, sessions, codes.
 
 func insertRequest(ctx context.Context, tx *db.Tx, requestID, browser string, q loginRequest, expires db.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO auth_requests (tenant_id, id, browser, request, expires_at) VALUES (?, ?, ?, ?, ?)`,
+	err := tx.Send(ctx, `INSERT INTO auth_requests (tenant_id, id, browser, request, expires_at) VALUES (?, ?, ?, ?, ?)`,
 		tx.Tenant(), requestID, browser, db.JSON[loginRequest]{V: q}, expires)
 	return err
 }
@@ -147,14 +147,14 @@ func getRequest(ctx context.Context, tx *db.Tx, requestID, browser string) (logi
 }
 
 func deleteRequest(ctx context.Context, tx *db.Tx, requestID string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM auth_requests WHERE tenant_id = ? AND id = ?`, tx.Tenant(), requestID)
+	err := tx.Send(ctx, `DELETE FROM auth_requests WHERE tenant_id = ? AND id = ?`, tx.Tenant(), requestID)
 	return err
 }
 
 const sessionColumns = `id, cookie, kind, subject, level, auth_time, profile, expires_at`
 
 func insertSession(ctx context.Context, tx *db.Tx, s session) error {
-	_, err := tx.Exec(ctx, `INSERT INTO sessions (tenant_id, `+sessionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	err := tx.Send(ctx, `INSERT INTO sessions (tenant_id, `+sessionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), s.ID, s.Cookie, s.Kind, s.Subject, s.Level, s.AuthTime, s.Profile, s.ExpiresAt)
 	return err
 }
@@ -175,7 +175,7 @@ func sessionByID(ctx context.Context, tx *db.Tx, sessionID id.ID) (s session, er
 
 // deleteSession makes place for the session's successor.
 func deleteSession(ctx context.Context, tx *db.Tx, sessionID id.ID) error {
-	_, err := tx.Exec(ctx, `DELETE FROM sessions WHERE tenant_id = ? AND id = ?`, tx.Tenant(), sessionID)
+	err := tx.Send(ctx, `DELETE FROM sessions WHERE tenant_id = ? AND id = ?`, tx.Tenant(), sessionID)
 	return err
 }
 
@@ -205,7 +205,7 @@ type codeRow struct {
 }
 
 func insertCode(ctx context.Context, tx *db.Tx, code string, sessionID id.ID, q loginRequest, expires db.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO codes (tenant_id, code, session_id, request, expires_at, keep_until) VALUES (?, ?, ?, ?, ?, ?)`,
+	err := tx.Send(ctx, `INSERT INTO codes (tenant_id, code, session_id, request, expires_at, keep_until) VALUES (?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), code, sessionID, db.JSON[loginRequest]{V: q}, expires, expires)
 	return err
 }
@@ -218,7 +218,7 @@ func lockCode(ctx context.Context, tx *db.Tx, code string) (c codeRow, err error
 }
 
 func markCodeUsed(ctx context.Context, tx *db.Tx, code, jti string, keepUntil db.Time) error {
-	_, err := tx.Exec(ctx, `UPDATE codes SET jti = ?, keep_until = ? WHERE tenant_id = ? AND code = ?`, jti, keepUntil, tx.Tenant(), code)
+	err := tx.Send(ctx, `UPDATE codes SET jti = ?, keep_until = ? WHERE tenant_id = ? AND code = ?`, jti, keepUntil, tx.Tenant(), code)
 	return err
 }
 
@@ -284,7 +284,7 @@ func failures(ctx context.Context, tx *db.Tx, account string, since db.Time) (n 
 
 // countFailure counts one more; the count begins anew when the last one began before since.
 func countFailure(ctx context.Context, tx *db.Tx, account string, since db.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO password_failures (tenant_id, account, failures, since) VALUES (?, ?, 1, ?)
+	err := tx.Send(ctx, `INSERT INTO password_failures (tenant_id, account, failures, since) VALUES (?, ?, 1, ?)
 		ON CONFLICT (tenant_id, account) DO UPDATE SET
 			failures = CASE WHEN password_failures.since > ? THEN password_failures.failures + 1 ELSE 1 END,
 			since = CASE WHEN password_failures.since > ? THEN password_failures.since ELSE excluded.since END`,
@@ -293,7 +293,7 @@ func countFailure(ctx context.Context, tx *db.Tx, account string, since db.Time)
 }
 
 func forgetFailures(ctx context.Context, tx *db.Tx, account string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM password_failures WHERE tenant_id = ? AND account = ?`, tx.Tenant(), account)
+	err := tx.Send(ctx, `DELETE FROM password_failures WHERE tenant_id = ? AND account = ?`, tx.Tenant(), account)
 	return err
 }
 

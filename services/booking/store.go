@@ -40,7 +40,7 @@ func getAppointment(ctx context.Context, tx *db.Tx, appointment id.ID) (a Appoin
 }
 
 func insertAppointment(ctx context.Context, tx *db.Tx, a Appointment) error {
-	_, err := tx.Exec(ctx, `INSERT INTO appointments (tenant_id, `+appointmentColumns+`)
+	err := tx.Send(ctx, `INSERT INTO appointments (tenant_id, `+appointmentColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), a.ID, a.State, a.ServiceID, a.OfficeID, a.ResourceID, a.StartsAt, a.EndsAt, a.FreeAt, a.Sequence, a.Language,
 		a.Name, a.Email, a.Reference, a.Room, a.Reason, a.CreatedAt, a.ExpiresAt, a.ConfirmedAt, a.EndedAt)
@@ -49,7 +49,7 @@ func insertAppointment(ctx context.Context, tx *db.Tx, a Appointment) error {
 
 // saveAppointment stores what can change.
 func saveAppointment(ctx context.Context, tx *db.Tx, a Appointment) error {
-	_, err := tx.Exec(ctx, `UPDATE appointments SET state = ?, resource_id = ?, starts_at = ?, ends_at = ?, free_at = ?, sequence = ?,
+	err := tx.Send(ctx, `UPDATE appointments SET state = ?, resource_id = ?, starts_at = ?, ends_at = ?, free_at = ?, sequence = ?,
 		name = ?, email = ?, reason = ?, confirmed_at = ?, ended_at = ? WHERE tenant_id = ? AND id = ?`,
 		a.State, a.ResourceID, a.StartsAt, a.EndsAt, a.FreeAt, a.Sequence, a.Name, a.Email, a.Reason, a.ConfirmedAt, a.EndedAt, tx.Tenant(), a.ID)
 	return err
@@ -242,7 +242,7 @@ func (b *book) give(ctx context.Context, tx *db.Tx, a Appointment) error {
 // save writes the days that changed.
 func (b *book) save(ctx context.Context, tx *db.Tx) error {
 	for day := range b.dirty {
-		if _, err := tx.Exec(ctx, `UPDATE days SET busy = ? WHERE tenant_id = ? AND office_id = ? AND day = ?`,
+		if err := tx.Send(ctx, `UPDATE days SET busy = ? WHERE tenant_id = ? AND office_id = ? AND day = ?`,
 			b.encode(day), tx.Tenant(), b.office, day); err != nil {
 			return fmt.Errorf("save day %d of %s: %w", day, b.office, err)
 		}
@@ -276,12 +276,13 @@ func lapsedWork(ctx context.Context, tx *db.Tx, limit int) (out []work, err erro
 
 // purge deletes up to limit rows of each table that ended before a time, of all tenants.
 func purge(ctx context.Context, tx *db.Tx, before db.Time, limit int) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM appointments WHERE (tenant_id, id) IN (
-		SELECT tenant_id, id FROM appointments WHERE free_at < ? ORDER BY tenant_id, id LIMIT ?)`, before, limit); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM appointments WHERE free_at < ? AND (tenant_id, id) IN (
+		SELECT tenant_id, id FROM appointments WHERE free_at < ? ORDER BY tenant_id, id LIMIT ?)`, before, before, limit); err != nil {
 		return fmt.Errorf("purge appointments: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM days WHERE (tenant_id, office_id, day) IN (
-		SELECT tenant_id, office_id, day FROM days WHERE day < ? ORDER BY tenant_id, office_id, day LIMIT ?)`, dayOf(grainOf(before.Time)), limit); err != nil {
+	first := dayOf(grainOf(before.Time))
+	if _, err := tx.Exec(ctx, `DELETE FROM days WHERE day < ? AND (tenant_id, office_id, day) IN (
+		SELECT tenant_id, office_id, day FROM days WHERE day < ? ORDER BY tenant_id, office_id, day LIMIT ?)`, first, first, limit); err != nil {
 		return fmt.Errorf("purge days: %w", err)
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM closures WHERE (tenant_id, id) IN (

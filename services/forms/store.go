@@ -32,7 +32,7 @@ const applicationColumns = `id, form, form_version, state, subject, client_id, l
 	reference, amount, return_url, reason, created_at, edited_at, submitted_at, paid_at, decided_at`
 
 func insertApplication(ctx context.Context, tx *db.Tx, a *Application) error {
-	_, err := tx.Exec(ctx, `INSERT INTO applications (tenant_id, `+applicationColumns+`)
+	err := tx.Send(ctx, `INSERT INTO applications (tenant_id, `+applicationColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), a.ID, a.Form, a.FormVersion, a.State, a.Subject, a.ClientID, a.Level, a.Language, a.Answers, a.TakenOver, a.Contact,
 		a.Reference, a.Amount, a.ReturnURL, a.Reason, a.CreatedAt, a.EditedAt, a.SubmittedAt, a.PaidAt, a.DecidedAt)
@@ -40,7 +40,7 @@ func insertApplication(ctx context.Context, tx *db.Tx, a *Application) error {
 }
 
 func saveApplication(ctx context.Context, tx *db.Tx, a *Application) error {
-	_, err := tx.Exec(ctx, `UPDATE applications SET state = ?, level = ?, language = ?, answers = ?, taken_over = ?, contact = ?, reference = ?,
+	err := tx.Send(ctx, `UPDATE applications SET state = ?, level = ?, language = ?, answers = ?, taken_over = ?, contact = ?, reference = ?,
 		amount = ?, reason = ?, edited_at = ?, submitted_at = ?, paid_at = ?, decided_at = ? WHERE tenant_id = ? AND id = ?`,
 		a.State, a.Level, a.Language, a.Answers, a.TakenOver, a.Contact, a.Reference,
 		a.Amount, a.Reason, a.EditedAt, a.SubmittedAt, a.PaidAt, a.DecidedAt, tx.Tenant(), a.ID)
@@ -135,7 +135,7 @@ type LogEntry struct {
 }
 
 func addLog(ctx context.Context, tx *db.Tx, appID id.ID, kind, actor, note string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO application_events (tenant_id, application_id, id, kind, actor, note, at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	err := tx.Send(ctx, `INSERT INTO application_events (tenant_id, application_id, id, kind, actor, note, at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), appID, id.New(), kind, actor, note, tx.Now())
 	return err
 }

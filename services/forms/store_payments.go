@@ -11,14 +11,14 @@ const paymentColumns = `request_id, application_id, attempt, state, amount, tran
 	by_mail, mailed_at, tries, next_try_at, at`
 
 func insertPayment(ctx context.Context, tx *db.Tx, p *Payment) error {
-	_, err := tx.Exec(ctx, `INSERT INTO payments (tenant_id, `+paymentColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	err := tx.Send(ctx, `INSERT INTO payments (tenant_id, `+paymentColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), p.RequestID, p.ApplicationID, p.Attempt, p.State, p.Amount, p.TransactionID, p.PayURL, p.Kassenzeichen, p.Method,
 		p.ByMail, p.MailedAt, p.Tries, p.NextTryAt, p.At)
 	return err
 }
 
 func savePayment(ctx context.Context, tx *db.Tx, p *Payment) error {
-	_, err := tx.Exec(ctx, `UPDATE payments SET state = ?, transaction_id = ?, pay_url = ?, kassenzeichen = ?, method = ?, by_mail = ?,
+	err := tx.Send(ctx, `UPDATE payments SET state = ?, transaction_id = ?, pay_url = ?, kassenzeichen = ?, method = ?, by_mail = ?,
 		mailed_at = ?, tries = ?, next_try_at = ? WHERE tenant_id = ? AND request_id = ?`,
 		p.State, p.TransactionID, p.PayURL, p.Kassenzeichen, p.Method, p.ByMail, p.MailedAt, p.Tries, p.NextTryAt, tx.Tenant(), p.RequestID)
 	return err
@@ -68,7 +68,7 @@ type File struct {
 const fileColumns = `id, application_id, field, owner, name, type, size, sha256, at`
 
 func insertFile(ctx context.Context, tx *db.Tx, f *File) error {
-	_, err := tx.Exec(ctx, `INSERT INTO files (tenant_id, `+fileColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	err := tx.Send(ctx, `INSERT INTO files (tenant_id, `+fileColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), f.ID, f.ApplicationID, f.Field, f.Owner, f.Name, f.Type, f.Size, f.SHA256, f.At)
 	return err
 }
@@ -102,7 +102,7 @@ func claimFile(ctx context.Context, tx *db.Tx, fileID, appID id.ID, owner, form,
 func looseField(form, field string) string { return form + field }
 
 func deleteFile(ctx context.Context, tx *db.Tx, fileID id.ID) error {
-	_, err := tx.Exec(ctx, `DELETE FROM files WHERE tenant_id = ? AND id = ?`, tx.Tenant(), fileID)
+	err := tx.Send(ctx, `DELETE FROM files WHERE tenant_id = ? AND id = ?`, tx.Tenant(), fileID)
 	return err
 }
 

@@ -19,7 +19,7 @@ const sendWake = "notify-send"
 
 // insertMessage stores a new message with its files and wakes the sender.
 func insertMessage(ctx context.Context, tx *db.Tx, m *Message, files []Attachment) error {
-	_, err := tx.Exec(ctx, `INSERT INTO messages (holder, `+messageColumns+`)
+	err := tx.Send(ctx, `INSERT INTO messages (holder, `+messageColumns+`)
 		VALUES ('', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), m.ID, m.Channel, m.Status, m.TemplateID, m.TemplateName, m.TemplateVersion, m.Language, m.Reference,
 		m.Client, m.Recipient, m.Title, m.Body, m.Unsubscribe, len(files), m.Attempts, m.CreatedAt, m.SentAt, m.CompletedAt, m.ReadAt, m.DueAt, m.History)
@@ -27,7 +27,7 @@ func insertMessage(ctx context.Context, tx *db.Tx, m *Message, files []Attachmen
 		return err
 	}
 	for i, f := range files {
-		_, err := tx.Exec(ctx, `INSERT INTO attachments (tenant_id, message_id, position, filename, content_type, content) VALUES (?, ?, ?, ?, ?, ?)`,
+		err := tx.Send(ctx, `INSERT INTO attachments (tenant_id, message_id, position, filename, content_type, content) VALUES (?, ?, ?, ?, ?, ?)`,
 			tx.Tenant(), m.ID, i, f.Filename, f.ContentType, f.Content)
 		if err != nil {
 			return err

@@ -128,7 +128,7 @@ type HistoryEntry struct {
 
 // note writes down what happened to the transaction.
 func note(ctx context.Context, tx *db.Tx, t *Transaction, what, reason string, attempt id.ID) error {
-	_, err := tx.Exec(ctx, `INSERT INTO history (tenant_id, transaction_id, id, what, state, reason, attempt_id, actor, at)
+	err := tx.Send(ctx, `INSERT INTO history (tenant_id, transaction_id, id, what, state, reason, attempt_id, actor, at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), t.ID, id.New(), what, t.State, reason, attempt, audit.Actor(ctx), tx.Now())
 	return err

@@ -40,7 +40,7 @@ func count[E outbox.Event](s *Service, r *bus.Router, amount func(E) int64) {
 func (s *Service) month(t time.Time) string { return t.In(s.berlin).Format("2006-01") }
 
 func addUsage(ctx context.Context, tx *db.Tx, month, counter string, amount int64) error {
-	_, err := tx.Exec(ctx, `INSERT INTO usage (tenant_id, month, counter, n, amount) VALUES (?, ?, ?, 1, ?)
+	err := tx.Send(ctx, `INSERT INTO usage (tenant_id, month, counter, n, amount) VALUES (?, ?, ?, 1, ?)
 		ON CONFLICT (tenant_id, month, counter) DO UPDATE SET n = usage.n + 1, amount = usage.amount + excluded.amount`,
 		tx.Tenant(), month, counter, amount)
 	if err != nil {
