@@ -113,7 +113,7 @@ type load struct {
 
 func newLoad(t *testing.T, s *server, d clients.Demo) *load {
 	t.Helper()
-	c, err := clients.NewLoad(t.Context(), s.site(), d)
+	c, err := clients.NewLoad(t.Context(), s.site(), d, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

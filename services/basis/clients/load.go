@@ -24,6 +24,7 @@ type Ledger struct {
 	Appointments map[string]*Appointment // by id
 	Dead         map[string]int          // events that a service has to have given up
 	Told         int                     // transactions created that were told without one, by a test
+	Later        map[string]bool         // usage counters that are not compared yet
 	Trouble      []string                // answers that a client must never get
 }
 
@@ -47,7 +48,7 @@ type Appointment struct{ Secret, Email string }
 func NewLedger() *Ledger {
 	return &Ledger{
 		Payments: map[string]*Payment{}, Applications: map[string]*Application{}, Messages: map[string]string{}, Appointments: map[string]*Appointment{},
-		Dead: map[string]int{},
+		Dead: map[string]int{}, Later: map[string]bool{},
 	}
 }
 
@@ -73,13 +74,14 @@ type Load struct {
 	// Tables opens a service's tables for reading, for Count.
 	Tables func(ctx context.Context, service string, read func(*db.DB) error) error
 
+	clock    func() time.Time
 	token    atomic.Pointer[string] // of the EfA client
 	readBack map[string]bool        // paths
 }
 
 // NewLoad returns clients with an empty ledger, and the EfA client's first token.
-func NewLoad(ctx context.Context, site *Site, d Demo) (*Load, error) {
-	l := &Load{Site: site, Demo: d, Ledger: NewLedger(), Began: make(chan struct{}, 1), readBack: map[string]bool{}}
+func NewLoad(ctx context.Context, site *Site, d Demo, clock func() time.Time) (*Load, error) {
+	l := &Load{Site: site, Demo: d, clock: clock, Ledger: NewLedger(), Began: make(chan struct{}, 1), readBack: map[string]bool{}}
 	return l, l.Renew(ctx)
 }
 

@@ -269,7 +269,7 @@ func (l *Load) Notifier(ctx context.Context, n int) error {
 func (l *Load) Booker(worker string) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
 		email := fmt.Sprintf("%s-%d@example.org", worker, n)
-		day := time.Now().AddDate(0, 0, 2+n%50)
+		day := l.clock().AddDate(0, 0, 2+n%50)
 		var free struct {
 			Items []struct {
 				StartsAt string `json:"starts_at"`

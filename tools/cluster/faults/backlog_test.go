@@ -4,15 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 )
 
-const backlogSize = 100_000
+const (
+	backlogName = "a tenant with a backlog of 100,000 events"
+	backlogSize = 100_000
+	// bearable is the median time that another tenant's event may take meanwhile, on a machine
+	// that does everything at once.
+	bearable = 5 * time.Second
+)
 
 // backlog lets Jena have told so many events at once, in both instances of payment. Erfurt's
-// go on beside it, and the backlog drains.
+// go on beside it, and the backlog drains. That each was counted once is seen at the end of the
+// run (backlogCounted): tenants counts them behind one another, because they change one row.
 func backlog(ctx context.Context, r *rig) (string, error) {
 	began := time.Now()
 	pass(ctx, 12*time.Second)
@@ -29,7 +38,10 @@ func backlog(ctx context.Context, r *rig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r.load.Ledger.Note(func() { r.load.Ledger.Told += backlogSize })
+	r.load.Ledger.Note(func() {
+		r.load.Ledger.Told += backlogSize
+		r.load.Ledger.Later["payment.transaction.created"] = true
+	})
 	inserted := time.Now()
 	limit, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
@@ -46,10 +58,32 @@ func backlog(ctx context.Context, r *rig) (string, error) {
 		return "", err
 	}
 	note := fmt.Sprintf("sent after %.0f s; payment paid to application moved on in Erfurt: %s before, %s meanwhile", drained.Seconds(), before, during)
-	if during.p50 > max(3*before.p50, time.Second) {
-		return note, fmt.Errorf("events of Erfurt take %s, %s before the backlog", during, before)
+	if during.n == 0 || during.p50 > bearable {
+		return note, fmt.Errorf("events of Erfurt take %s, want a median of %s at most", during, bearable)
 	}
 	return note, nil
+}
+
+// backlogCounted waits until tenants has counted every event of the backlog, and of everybody
+// behind it, once.
+func (r *rig) backlogCounted(t *testing.T, rep *report) {
+	i := slices.IndexFunc(rep.lines, func(l line) bool { return l.fault.name == backlogName })
+	if i < 0 {
+		t.Log("there was no backlog")
+		return
+	}
+	r.load.Ledger.Note(func() { clear(r.load.Ledger.Later) })
+	began := time.Now()
+	d, err := r.settled(t.Context(), 10*time.Minute)
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("counted after another %s", time.Since(began).Round(time.Second))
+	rep.lines[i].lost += d.Lost - r.known.Lost
+	rep.lines[i].doubled += d.Doubled - r.known.Doubled
+	if d.Lost > r.known.Lost || d.Doubled > r.known.Doubled {
+		t.Error(d.Err())
+	}
 }
 
 // latency of events.

@@ -27,8 +27,6 @@ import (
 type fault struct {
 	name  string
 	limit time.Duration // of the recovery
-	// settle is how long events may take to arrive after it; 0 is 90 s.
-	settle time.Duration
 	// unclear is how many requests may end without a clear answer.
 	unclear int
 	// inject breaks something, waits, and mends what is not mended without a hand in real life:
@@ -74,6 +72,7 @@ func TestFaults(t *testing.T) {
 	for _, f := range list {
 		t.Run(f.name, func(t *testing.T) { rep.add(r.run(t, f)) })
 	}
+	t.Run("backlog counted", func(t *testing.T) { r.backlogCounted(t, rep) })
 	t.Run("counting", func(t *testing.T) { r.countingCanFail(t) })
 	t.Log("\n" + rep.table())
 	if len(rep.lines) == len(list) && !t.Failed() {
@@ -102,7 +101,7 @@ func (r *rig) run(t *testing.T, f fault) line {
 		t.Error(err)
 	}
 	finished := time.Since(began)
-	d, err := r.settled(ctx, max(settle, f.settle))
+	d, err := r.settled(ctx, settle)
 	if err != nil {
 		t.Errorf("count: %v", err)
 	}
@@ -211,7 +210,7 @@ func newRig(t *testing.T, rng *rand.Rand) *rig {
 	}
 	r.watch = newWatcher(r.cluster.Addresses("edge"), rand.New(rand.NewPCG(rng.Uint64(), 2)))
 	site := &clients.Site{URL: r.cluster.URL, HTTP: &http.Client{Timeout: 40 * time.Second, Transport: r.watch}}
-	if r.load, err = clients.NewLoad(t.Context(), site, d); err != nil {
+	if r.load, err = clients.NewLoad(t.Context(), site, d, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	r.load.Tables = func(ctx context.Context, service string, read func(*db.DB) error) error {
@@ -284,17 +283,6 @@ func (r *rig) showLogs(t *testing.T) {
 			t.Logf("%s ends with\n%s", filepath.Base(file), strings.Join(told[max(0, len(told)-8):], ""))
 		}
 	}
-}
-
-// instance returns one process by its name: payment-1.
-func (r *rig) instance(name string) *local.Process {
-	service, _, _ := strings.Cut(name, "-")
-	for _, p := range r.cluster.Instances(service) {
-		if p.Name == name {
-			return p
-		}
-	}
-	return nil
 }
 
 func (s seen) String() string {

@@ -156,7 +156,6 @@ type traffic struct {
 	begin  sync.WaitGroup // the generator
 	under  sync.WaitGroup // operations
 	begun  int
-	late   atomic.Int64 // operations that were not at their end in time
 }
 
 // operations in the shares in which they begin.
