@@ -173,8 +173,13 @@ func (s *server) tables(ctx context.Context, service string, read func(*db.DB) e
 	return read(d)
 }
 
+// tabled has services with tables.
+type tabled interface {
+	tables(ctx context.Context, service string, read func(*db.DB) error) error
+}
+
 // rows reads from a service's database for all tenants.
-func rows[T any](t *testing.T, s *server, service, sql string) (out []T) {
+func rows[T any](t *testing.T, s tabled, service, sql string) (out []T) {
 	t.Helper()
 	ctx := db.System(t.Context())
 	err := s.tables(ctx, service, func(d *db.DB) error {

@@ -148,7 +148,7 @@ func kassenzeichen(t *testing.T, s *server) map[string]bool {
 }
 
 // missing reports what was acknowledged and is not there.
-func missing(t *testing.T, s *server, l *clients.Ledger) {
+func missing(t *testing.T, s tabled, l *clients.Ledger) {
 	t.Helper()
 	type row struct {
 		ID    string `db:"id"`
@@ -285,7 +285,7 @@ func token(t *testing.T, s *server, p *people) string {
 }
 
 // once is nil when every step of every application known in the ledgers happened once.
-func once(t *testing.T, s *server, ledgers ...*clients.Ledger) error {
+func once(t *testing.T, s tabled, ledgers ...*clients.Ledger) error {
 	var wrong []string
 	for _, kind := range []string{"submitted", "paid", "delivered", "accepted"} {
 		for _, id := range rows[string](t, s, "forms", `SELECT application_id FROM application_events WHERE kind = '`+kind+`' GROUP BY application_id HAVING count(*) > 1`) {
