@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 GO ?= go
 LISTEN ?= 127.0.0.1:8080
+SCENARIO ?= journey
 
 # PostgreSQL's server programs are not in the PATH on Debian and its kin.
 export PATH := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
@@ -17,7 +18,7 @@ export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/golangci-lint
 
 # Packages whose tests run whole processes, browsers or broker suites; they are not part
 # of check-fast.
-SLOW := services/basis|platform/bus/jetstream|platform/consultest|tools/demo|tools/basisctl|loadtest|deploy
+SLOW := services/basis|services/edge/edged|platform/bus/jetstream|platform/consultest|tools/demo|tools/basisctl|loadtest|deploy
 # Tests of a whole cluster: they need the machine for themselves.
 CLUSTER := tools/cluster
 GOTEST := $(GO) test -timeout 15m
@@ -54,7 +55,7 @@ consul: ## build Consul once into the user's cache (about five minutes), and pri
 	@tools/build.sh consul
 
 .PHONY: loadtest
-loadtest: basis ## k6: SCENARIO=journey URL=… DATA=… (without URL against a fresh basis; loadtest/README.md)
+loadtest: ## k6: SCENARIO=journey URL=… DATA=… RATE=… (without URL a fresh basis; loadtest/README.md)
 	loadtest/run.sh $(SCENARIO)
 
 .PHONY: bench
@@ -73,7 +74,7 @@ basis:
 
 .PHONY: test
 test: ## everything: what is missing is installed, then all checks, all tests, the journey
-	@for step in setup check-fast verify integration demo test-upgrade test-faults; do \
+	@for step in setup check-fast verify integration deploy-test demo test-upgrade test-faults; do \
 		echo "==> make $$step"; began=$$SECONDS; \
 		$(MAKE) $$step || { echo "==> make $$step FAILED after $$((SECONDS - began)) s"; exit 1; }; \
 		echo "==> make $$step: ok in $$((SECONDS - began)) s"; \
@@ -113,7 +114,12 @@ unit: ## all tests but the slow ones
 
 .PHONY: integration
 integration: ## all tests but the cluster's: the slow ones too (kill, browser, broker, Consul)
-	@packages=$$($(GO) list ./... | grep -Ev '^basisdienste/($(CLUSTER))(/|$$)'); $(GOTEST) $$packages
+	@packages=$$($(GO) list ./... | grep -Ev '^basisdienste/($(CLUSTER)|deploy/(deploytest|compose))(/|$$)'); $(GOTEST) $$packages
+
+.PHONY: deploy-test
+deploy-test: ## the deployment files, each read or run by its own program
+	$(GOTEST) -count=1 ./deploy/deploytest ./deploy/compose/...
+	cd deploy/rendertest && $(GOTEST) -count=1 ./... && $(LINT) run -c ../../.golangci.yml
 
 .PHONY: test-faults
 test-faults: build ## kill, cut and stall what the services depend on, count afterwards; writes docs/faults.md

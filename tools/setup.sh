@@ -21,6 +21,7 @@ missing=()
 has_postgres || missing+=(postgresql)
 has chromium chromium-browser google-chrome-stable google-chrome || missing+=(chromium)
 has promtool || missing+=(prometheus)
+has openssl || missing+=(openssl)
 if [[ $(uname) == Linux ]]; then
 	has haproxy /usr/sbin/haproxy || missing+=(haproxy)
 	has systemd-analyze || missing+=(systemd)
