@@ -234,7 +234,7 @@ func newPeople(t *testing.T, s *server) *people {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := clients.NewLoad(t.Context(), s.site(), d)
+	l, err := clients.NewLoad(t.Context(), s.site(), d, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
