@@ -30,6 +30,12 @@ type App struct {
 	Open       func(ctx context.Context, h *Host) (Unit, error)
 }
 
+// Services are the names of all apps of an installation: one configuration file has a section
+// for each, and each process reads its own.
+func Services() []string {
+	return []string{"tenants", "auth", "notify", "payment", "forms", "booking", "console", "edge"}
+}
+
 // Unit is an opened service.
 type Unit struct {
 	Handler http.Handler

@@ -132,7 +132,7 @@ func Start(ctx context.Context, cfg *config.Config, s Settings, log *slog.Logger
 			front = unit.Handler
 		}
 	}
-	if err := cfg.Unused("server"); err != nil {
+	if err := cfg.Unused(append([]string{"server"}, Services()...)...); err != nil {
 		return nil, usageError{err}
 	}
 	if err := p.recoverAll(ctx); err != nil {

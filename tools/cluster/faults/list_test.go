@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"basisdienste/tools/cluster/local"
+	"basisdienste/platform/run"
 )
 
 // faults are all, in the order in which they happen.
@@ -23,7 +23,7 @@ func faults() []fault {
 		{name: "clock set back 10 s on one payment", limit: 15 * time.Second, inject: clockBack},
 		{name: "disk full on the JetStream store", limit: 60 * time.Second, inject: fullStore},
 	}
-	for _, service := range local.Services {
+	for _, service := range run.Services() {
 		f := fault{name: "kill -9 of " + service, limit: 15 * time.Second, inject: func(ctx context.Context, r *rig) (string, error) {
 			return "one of two, restarted", killAndRestart(ctx, r.cluster.Instances(service)[0])
 		}}

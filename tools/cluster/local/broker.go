@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"basisdienste/platform/certs"
+	"basisdienste/platform/run"
 )
 
 // openBroker makes three NATS nodes from deploy/nats, with certificates of the day.
@@ -51,7 +52,7 @@ func (c *Cluster) openBroker(ctx context.Context) error {
 			"NATS_CERT_FILE=" + files.Cert, "NATS_KEY_FILE=" + files.Key,
 			"NATS_CLUSTER_CERT_FILE=" + files.Cert, "NATS_CLUSTER_KEY_FILE=" + files.Key, "NATS_CLUSTER_CA_FILE=" + ca.CA,
 		}
-		for _, user := range append([]string{"sys", "operator"}, Services...) {
+		for _, user := range append([]string{"sys", "operator"}, run.Services()...) {
 			env = append(env, "NATS_PASSWORD_"+strings.ToUpper(user)+"="+brokerPassword(user))
 		}
 		c.Broker = append(c.Broker, &Process{

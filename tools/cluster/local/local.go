@@ -16,10 +16,6 @@ import (
 	"time"
 )
 
-// Services are those that have a process of their own, in the order in which demo content is
-// made; the edge is the last.
-var Services = []string{"tenants", "auth", "notify", "payment", "forms", "booking", "console", "edge"}
-
 // Options of a cluster. Dir and Root are needed.
 type Options struct {
 	Dir       string // everything the cluster keeps; a second start finds it again

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"basisdienste/platform/run"
 )
 
 // openPostgres makes the server with a role for each service and one that owns everything.
@@ -39,7 +41,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 		}
 	}
 	data := filepath.Join(dir, "data")
-	run := func(name string, args ...string) error {
+	command := func(name string, args ...string) error {
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: as}
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -50,7 +52,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 	_, err = os.Stat(data)
 	fresh := errors.Is(err, os.ErrNotExist)
 	if fresh {
-		if err := run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"); err != nil {
+		if err := command("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"); err != nil {
 			return err
 		}
 	}
@@ -61,7 +63,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 			"-c", "max_connections=300", "-c", "shared_buffers=256MB",
 		},
 		ready: func(context.Context) error {
-			return run("psql", "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-c", "SELECT 1")
+			return command("psql", "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-c", "SELECT 1")
 		},
 	}
 	if err := c.begin(ctx, c.Postgres); err != nil {
@@ -88,7 +90,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 	defer func() { _ = roles.Close() }() // it was only read
 	psql := exec.CommandContext(ctx, filepath.Join(bin, "psql"), "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-f", "-")
 	psql.Dir, psql.SysProcAttr, psql.Stdin = dir, &syscall.SysProcAttr{Credential: as}, roles
-	for _, role := range append([]string{"owner"}, Services...) {
+	for _, role := range append([]string{"owner"}, run.Services()...) {
 		psql.Args = append(psql.Args, "-v", role+"_password=local")
 	}
 	if out, err := psql.CombinedOutput(); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"basisdienste/platform/run"
 )
 
 // openConsul makes one agent that is its own server and keeps nothing on disk.
@@ -56,7 +58,7 @@ func (c *Cluster) openServices(ctx context.Context) error {
 	c.URL = "http://" + edge
 	var others []*Process
 	for i := range c.opts.Instances {
-		for _, service := range Services {
+		for _, service := range run.Services() {
 			address := edge
 			if service != "edge" || i > 0 {
 				var err error
