@@ -52,7 +52,7 @@ type options struct {
 	dir        string
 	clock      func() time.Time
 	noIssuer   bool
-	postgres   bool
+	database   *db.Config
 }
 
 // Neighbour serves as the service of that name.
@@ -67,7 +67,12 @@ func Set(key string, value any) Option { return func(o *options) { o.config[key]
 func Dir(dir string) Option { return func(o *options) { o.dir = dir } }
 
 // Postgres keeps the tables in PostgreSQL, in schemas of the test's own.
-func Postgres() Option { return func(o *options) { o.postgres = true } }
+func Postgres() Option {
+	return func(o *options) { o.database = &db.Config{} }
+}
+
+// Database is Postgres on a server of the test's own; Schema and _ begin the names of the schemas.
+func Database(c db.Config) Option { return func(o *options) { o.database = &c } }
 
 // Clock is the process's time.
 func Clock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
@@ -90,8 +95,10 @@ func Start(t testing.TB, apps []run.App, opts ...Option) *Env {
 	}}
 	s := run.Defaults()
 	s.DataDir, s.Listen, s.Log.Access, s.AddressLimit, s.Clock = o.dir, "127.0.0.1:0", false, 1_000_000, o.clock
-	if o.postgres {
-		d := dbtest.PostgresConfig(t)
+	if d := o.database; d != nil {
+		if d.URL == "" {
+			*d = dbtest.PostgresConfig(t)
+		}
 		s.Database = run.DatabaseSettings{URL: d.URL, OwnerURL: d.OwnerURL, Prefix: d.Schema + "_", Conns: 4}
 	}
 	s.Provided = map[string]http.Handler{}
