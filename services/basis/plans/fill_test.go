@@ -1,5 +1,3 @@
-//go:build plans
-
 package main
 
 import (

@@ -1,5 +1,3 @@
-//go:build plans
-
 // Package main holds tests of all services on one PostgreSQL server as operators run it: the
 // roles that each service has, and the plans of its statements on a million rows.
 package main
