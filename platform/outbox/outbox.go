@@ -55,7 +55,7 @@ const WakeName = "outbox"
 // never be sent is refused here: an event of no tenant (see db.Tx.For), or without a subject.
 //
 // On PostgreSQL, where several processes share the handling, the record names the event of the
-// same type and aggregate that was told before it, if that was within the last hour: whoever
+// same type and aggregate that was told before it, if that was within the last two hours: whoever
 // handles it can wait for that one.
 func Put(ctx context.Context, tx *db.Tx, e Event) error {
 	if err := sendable(tx.Tenant(), e); err != nil {

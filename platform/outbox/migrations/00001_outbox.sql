@@ -1,5 +1,5 @@
 -- +goose Up
--- What this service has to tell, until an hour after it was told: short enough to be one table.
+-- What this service has to tell, until two hours after it was told: short enough to be one table.
 -- Each process relays what it has committed (holder), across tenants, from each in turn.
 CREATE TABLE outbox (
 	seq         {{.Serial}},
