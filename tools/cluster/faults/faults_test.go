@@ -55,8 +55,10 @@ const (
 	settle = 90 * time.Second
 )
 
-// TestFaults runs every fault on one cluster. FAULTS_SEED repeats the choices of a run,
-// FAULTS_PROGRAMS names a folder with the services' programs, built before.
+// programsVariable names a folder with the services' programs, built before.
+const programsVariable = "FAULTS_PROGRAMS"
+
+// TestFaults runs every fault on one cluster. FAULTS_SEED repeats the choices of a run.
 func TestFaults(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("FAULTS_SEED"); text != "" {
@@ -66,8 +68,9 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	t.Logf("FAULTS_SEED=%d", seed)
+	rep := newReport(t.Context(), moduleRoot(t), seed)
 	r := newRig(t, rand.New(rand.NewPCG(seed, 1)))
-	rep := &report{seed: seed, root: r.root}
+
 	list := faults()
 	for _, f := range list {
 		t.Run(f.name, func(t *testing.T) { rep.add(r.run(t, f)) })
@@ -76,7 +79,7 @@ func TestFaults(t *testing.T) {
 	t.Run("counting", func(t *testing.T) { r.countingCanFail(t) })
 	t.Log("\n" + rep.table())
 	if len(rep.lines) == len(list) && !t.Failed() {
-		if err := rep.write(t.Context()); err != nil {
+		if err := rep.write(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -250,7 +253,7 @@ func moduleRoot(t *testing.T) string {
 
 // programs builds the services' programs into a folder of the test.
 func programs(t *testing.T, root string) string {
-	if dir := os.Getenv("FAULTS_PROGRAMS"); dir != "" {
+	if dir := os.Getenv(programsVariable); dir != "" {
 		return dir
 	}
 	dir := t.TempDir()

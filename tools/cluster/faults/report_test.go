@@ -21,9 +21,24 @@ type line struct {
 }
 
 type report struct {
-	seed  uint64
-	root  string
-	lines []line
+	seed   uint64
+	root   string
+	commit string
+	lines  []line
+}
+
+// newReport notes what is tested, before it can change.
+func newReport(ctx context.Context, root string, seed uint64) *report {
+	r := &report{seed: seed, root: root, commit: "commit unknown"}
+	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
+	cmd.Dir = root
+	if out, err := cmd.Output(); err == nil {
+		r.commit = "commit " + strings.TrimSpace(string(out))
+	}
+	if os.Getenv(programsVariable) != "" {
+		r.commit += " with programs built before"
+	}
+	return r
 }
 
 func (r *report) add(l line) { r.lines = append(r.lines, l) }
@@ -67,15 +82,9 @@ event has arrived, once.
 `
 
 // write makes docs/faults.md.
-func (r *report) write(ctx context.Context) error {
-	commit := "unknown"
-	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
-	cmd.Dir = r.root
-	if out, err := cmd.Output(); err == nil {
-		commit = strings.TrimSpace(string(out))
-	}
+func (r *report) write() error {
 	text := fmt.Sprintf(intro, rate) + r.table() +
-		fmt.Sprintf("\n%s, commit %s, FAULTS_SEED=%d; %s.\n", time.Now().UTC().Format(time.DateOnly), commit, r.seed, machine())
+		fmt.Sprintf("\n%s, %s, FAULTS_SEED=%d; %s.\n", time.Now().UTC().Format(time.DateOnly), r.commit, r.seed, machine())
 	return os.WriteFile(filepath.Join(r.root, "docs", "faults.md"), []byte(text), 0o644)
 }
 
