@@ -179,7 +179,8 @@ func (c *Cluster) Environment(service, name, address string) ([]string, error) {
 		"SERVICE_KEY=" + c.key, "LISTEN=" + address, "ADVERTISE=" + advertised, "PUBLIC_URL=" + c.URL, "DATA_DIR=" + dir,
 		"DATABASE__URL=" + databaseURL("basis_"+service, postgres), "DATABASE__OWNER_URL=" + databaseURL("basis_owner", postgres),
 		"BROKER__URLS=" + strings.Join(nodes, ","), "BROKER__CA_FILE=" + c.brokerCA, "BROKER__USER=" + service, "BROKER__PASSWORD=" + brokerPassword(service),
-		"CONSUL__ADDRESS=" + consul, "CONSUL__CHECK_INTERVAL=1s", "TRUSTED_PROXIES=127.0.0.0/8", "LOG__ACCESS=false", "DRAIN_TIMEOUT=10s",
+		"CONSUL__ADDRESS=" + consul, "CONSUL__CHECK_INTERVAL=1s", "TRUSTED_PROXIES=127.0.0.0/8", "LOG__ACCESS=false", "DRAIN_TIMEOUT=10s", "REQUESTS_PER_MINUTE_AND_ADDRESS=1000000", // everybody is on this machine
+
 		"DEMO=" + strconv.FormatBool(c.opts.Demo), "DEMO_FILE=" + c.DemoFile,
 	}
 	for i := range env {
