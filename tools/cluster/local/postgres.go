@@ -36,7 +36,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 	}
 	if as != nil {
 		// The server's user has to reach its folder.
-		if err := errors.Join(os.Chown(dir, int(as.Uid), int(as.Gid)), os.Chmod(c.opts.Dir, 0o711)); err != nil { //nolint:gosec // what is in there protects itself
+		if err := errors.Join(os.Chown(dir, int(as.Uid), int(as.Gid)), os.Chmod(c.opts.Dir, 0o711)); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 		Name: "postgres", program: filepath.Join(bin, "postgres"), dir: dir, as: as, quit: syscall.SIGINT, // without waiting for clients to leave
 		args: []string{
 			"-D", data, "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "port=" + port(address),
-			"-c", "max_connections=300", "-c", "shared_buffers=256MB",
+			"-c", "max_connections=300", "-c", "shared_buffers=256MB", "-c", "jit=off", // as in deploy/postgres/postgresql.conf
 		},
 		ready: func(context.Context) error {
 			return command("psql", "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-c", "SELECT 1")
