@@ -31,7 +31,7 @@ func openPostgres(ctx context.Context, cfg Config) (*pgEngine, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.ConnConfig, c.MaxConns, c.MaxConnIdleTime = conn, int32(min(cfg.Conns, 10_000)), 5*time.Minute //nolint:gosec // bounded
+	c.ConnConfig, c.MaxConns, c.MaxConnIdleTime = conn, int32(min(cfg.Conns, 10_000)), 5*time.Minute
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (p *Process) openServices(ctx context.Context, apps []App) error {
 		}
 		p.consul, p.services.elsewhere = consul, consul
 		consul.Measure(p.metrics)
-		p.stops = append(p.stops, func() error { consul.Close(); return nil })
+		p.stops = append(p.stops, consul.Close)
 		return nil
 	}
 	if len(p.settings.ServiceURLs) == 0 {

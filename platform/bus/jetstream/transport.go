@@ -137,7 +137,7 @@ func (t *Transport) declarePatiently(ctx context.Context) {
 		}
 		if !told {
 			told = true
-			t.cfg.Log.Warn("streams are not declared yet", slog.Any("error", err))
+			t.cfg.Log.WarnContext(ctx, "streams are not declared yet", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():

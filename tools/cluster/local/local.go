@@ -161,7 +161,7 @@ func (c *Cluster) Stop() error {
 
 // build returns a third-party program, which the first call on a machine builds.
 func (c *Cluster) build(ctx context.Context, name string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.opts.Root, "tools/build.sh"), name) //nolint:gosec // our own script
+	cmd := exec.CommandContext(ctx, filepath.Join(c.opts.Root, "tools/build.sh"), name)
 	cmd.Stderr = c.opts.Out
 	out, err := cmd.Output()
 	if err != nil {

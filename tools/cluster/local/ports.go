@@ -2,7 +2,6 @@ package local
 
 import (
 	"net"
-	"strconv"
 	"sync"
 )
 
@@ -37,12 +36,4 @@ func port(address string) string {
 		return address // one of ours
 	}
 	return text
-}
-
-func portNumber(address string) int {
-	n, err := strconv.Atoi(port(address))
-	if err != nil {
-		return 0 // one of ours
-	}
-	return n
 }

@@ -58,7 +58,7 @@ func (p *Process) launch() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(p.program, p.args...) //nolint:gosec,noctx // programs of the project; they are ended by Stop or Kill
+	cmd := exec.Command(p.program, p.args...) //nolint:noctx // programs of the project; they are ended by Stop or Kill
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = append(os.Environ(), p.env...), p.dir, log, log
 	// The kernel ends it when we die, however that happens, and with it nobody else.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: p.as}

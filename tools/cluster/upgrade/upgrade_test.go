@@ -48,7 +48,7 @@ func TestRollingUpgrade(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
 	command(t, root, "git", "worktree", "add", "--detach", tree, commit)
 	t.Cleanup(func() {
-		if out, err := exec.Command("git", "-C", root, "worktree", "remove", "--force", tree).CombinedOutput(); err != nil { //nolint:noctx // short
+		if out, err := exec.Command("git", "-C", root, "worktree", "remove", "--force", tree).CombinedOutput(); err != nil {
 			t.Errorf("remove the worktree: %v\n%s", err, out)
 		}
 	})
