@@ -57,6 +57,7 @@ func pgConfig(url string, cfg Config, statementTime time.Duration) (*pgx.ConnCon
 	c.RuntimeParams["statement_timeout"] = ms(statementTime)
 	c.RuntimeParams["lock_timeout"] = ms(cfg.LockTime)
 	c.RuntimeParams["idle_in_transaction_session_timeout"] = ms(cfg.IdleTime)
+	c.RuntimeParams["jit"] = "off" // it pays for reports, and costs a short statement many times its own time
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "basis " + cfg.Schema
 	}

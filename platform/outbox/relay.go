@@ -32,8 +32,9 @@ type Relay struct {
 	PerTenant int
 	Clock     func() time.Time // of the pace; nil means time.Now
 
-	pace pace
-	last id.ID // the tenant that the last batch ended with, if there were too many
+	pace   pace
+	beaten time.Time
+	last   id.ID // the tenant that the last batch ended with, if there were too many
 }
 
 const (
@@ -42,10 +43,10 @@ const (
 	pollEvery    = 500 * time.Millisecond
 	paceWait     = 50 * time.Millisecond
 	maxBackoff   = 5 * time.Second
-	// orphanAge is how old an unsent event is before others take it from the process that
-	// committed it.
-	orphanAge   = 10 * time.Second
-	orphanBatch = 500
+	// A process that has not been heard of for holderGone is gone; clocks may differ by half of it.
+	holderGone = 20 * time.Second
+	beatEvery  = 2 * time.Second
+	adoptBatch = 500
 )
 
 // Run relays until ctx ends. It logs when sending begins to fail and when it works again.
@@ -99,6 +100,9 @@ func (r *Relay) Once(ctx context.Context) (int, error) {
 // once also reports whether more events wait.
 func (r *Relay) once(ctx context.Context) (n int, more bool, err error) {
 	ctx = db.System(ctx)
+	if err := r.beat(ctx); err != nil {
+		return 0, false, err
+	}
 	records, more, err := r.take(ctx)
 	switch {
 	case err != nil:
@@ -106,8 +110,8 @@ func (r *Relay) once(ctx context.Context) (n int, more bool, err error) {
 	case len(records) > 0:
 		n, err = r.send(ctx, records)
 		return n, more, err
-	case more:
-		return 0, true, nil
+	case more || !r.DB.Postgres():
+		return 0, more, nil
 	}
 	more, err = r.adopt(ctx)
 	return 0, more, err
@@ -220,21 +224,57 @@ func (r *Relay) now() time.Time {
 	return r.Clock()
 }
 
-// adopt takes over events that another process has not sent for a while, and reports whether
-// there were any. A process that was only slow may send them too: the broker keeps one.
+// adopt takes over what a process left behind that has not been heard of for a while, and
+// reports whether there was anything. A process that was only stopped for long may send it too:
+// the broker keeps one.
 func (r *Relay) adopt(ctx context.Context) (bool, error) {
-	if !r.DB.Postgres() {
-		return false, nil
+	ctx = db.System(ctx)
+	var gone []string
+	err := r.DB.Read(ctx, func(tx *db.Tx) error {
+		gone = nil
+		return tx.Select(ctx, &gone, `SELECT name FROM outbox_holders WHERE seen_at < ? ORDER BY name`, db.NewTime(tx.Now().Add(-holderGone)))
+	})
+	if err != nil || len(gone) == 0 {
+		return false, err
+	}
+	adopted := int64(0)
+	for _, holder := range gone {
+		err := r.DB.Tx(ctx, func(tx *db.Tx) error {
+			n, err := tx.Exec(ctx, `UPDATE outbox SET holder = ? WHERE seq IN (SELECT seq FROM outbox
+				WHERE holder = ? AND sent_at IS NULL ORDER BY tenant_id, seq LIMIT ? FOR UPDATE SKIP LOCKED)`, tx.Process(), holder, adoptBatch)
+			if err != nil {
+				return err
+			}
+			if adopted += n; n > 0 {
+				return nil
+			}
+			_, err = tx.Exec(ctx, `DELETE FROM outbox_holders WHERE name = ? AND seen_at < ?
+				AND NOT EXISTS (SELECT 1 FROM outbox WHERE holder = ? AND sent_at IS NULL)`,
+				holder, db.NewTime(tx.Now().Add(-holderGone)), holder)
+			return err
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	return adopted > 0, nil
+}
+
+// beat says that this process lives, so that the others leave it what it has committed.
+func (r *Relay) beat(ctx context.Context) error {
+	if now := r.now(); !r.DB.Postgres() || now.Sub(r.beaten) < beatEvery {
+		return nil
 	}
 	ctx = db.System(ctx)
-	var n int64
-	err := r.DB.Tx(ctx, func(tx *db.Tx) (err error) {
-		n, err = tx.Exec(ctx, `UPDATE outbox SET holder = ? WHERE seq IN (SELECT seq FROM outbox
-			WHERE sent_at IS NULL AND holder <> ? AND at < ? ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED)`,
-			tx.Process(), tx.Process(), db.NewTime(tx.Now().Add(-orphanAge)), orphanBatch)
+	err := r.DB.Tx(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO outbox_holders (name, seen_at) VALUES (?, ?)
+			ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at`, tx.Process(), tx.Now())
 		return err
 	})
-	return n > 0, err
+	if err == nil {
+		r.beaten = r.now()
+	}
+	return err
 }
 
 // rounds splits the records so that each round holds one event of an aggregate at most, and

@@ -16,7 +16,18 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_unsent ON outbox (holder, tenant_id, seq) WHERE sent_at IS NULL;
 CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL;
-{{if .Postgres}}CREATE INDEX outbox_prior ON outbox (tenant_id, subject, type, seq);{{end}}
+{{if .Postgres}}
+CREATE INDEX outbox_prior ON outbox (tenant_id, subject, type, seq);
+-- Each row is written, marked and deleted within hours: what is dead is swept early.
+ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+	autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- The processes that relay. What one leaves behind that is gone, the others take over.
+CREATE TABLE outbox_holders (
+	name    TEXT PRIMARY KEY,
+	seen_at BIGINT NOT NULL
+);
+{{end}}
 {{isolate "outbox"}}
 
 -- What this service has heard and done.
@@ -53,4 +64,5 @@ CREATE TABLE dead_letters (
 -- +goose Down
 DROP TABLE dead_letters;
 DROP TABLE inbox;
+{{if .Postgres}}DROP TABLE outbox_holders;{{end}}
 DROP TABLE outbox;
