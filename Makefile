@@ -47,7 +47,7 @@ cluster: build ## the whole cluster on this machine: PostgreSQL, 3 NATS nodes, C
 
 .PHONY: cluster-demo
 cluster-demo: build ## start a fresh cluster, drive the journey on it, stop everything
-	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/demo" ./tools/demo; \
+	@dir=$$(mktemp -d); chmod 711 "$$dir"; trap 'rm -rf "$$dir"' EXIT; $(GO) build -o "$$dir/demo" ./tools/demo; \
 	$(GO) run ./tools/cluster --data "$$dir/data" --listen 127.0.0.1:0 -- sh -c "$$dir/demo --url \$$CLUSTER_URL --data \$$CLUSTER_DATA"
 
 .PHONY: consul

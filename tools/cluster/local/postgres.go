@@ -39,6 +39,9 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 		if err := errors.Join(os.Chown(dir, int(as.Uid), int(as.Gid)), os.Chmod(c.opts.Dir, 0o711)); err != nil {
 			return err
 		}
+		if err := reachable(c.opts.Dir); err != nil {
+			return err
+		}
 	}
 	data := filepath.Join(dir, "data")
 	command := func(name string, args ...string) error {
@@ -108,6 +111,20 @@ func (c *Cluster) SQL(ctx context.Context, statement string) (string, error) {
 // DatabaseURL is how a service's role reaches the database.
 func (c *Cluster) DatabaseURL(service string) string {
 	return databaseURL("basis_"+service, c.postgresAddress)
+}
+
+// reachable refuses a folder that other users cannot get to.
+func reachable(dir string) error {
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return fmt.Errorf("PostgreSQL does not run as root, and its user cannot get through %s: chmod o+x it, or choose another folder", dir)
+		}
+	}
+	return nil
 }
 
 // databaseURL is how a role reaches the database at that address.
