@@ -2,13 +2,10 @@ package local
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"basisdienste/platform/certs"
 	"basisdienste/platform/run"
@@ -80,7 +77,6 @@ func (c *Cluster) BrokerMonitors() []string { return c.brokerMonitors }
 
 // StreamLeader returns the node that leads a stream, by its place in Broker.
 func (c *Cluster) StreamLeader(ctx context.Context, stream string) (int, error) {
-	client := &http.Client{Timeout: 5 * time.Second}
 	var problem error
 	for _, monitor := range c.brokerMonitors {
 		var found struct {
@@ -91,20 +87,9 @@ func (c *Cluster) StreamLeader(ctx context.Context, stream string) (int, error) 
 				} `json:"stream_detail"`
 			} `json:"account_details"`
 		}
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+monitor+"/jsz?accounts=true&streams=true", nil)
-		if err != nil {
-			return 0, err
-		}
-		resp, err := client.Do(r)
-		if err != nil {
+		if err := getJSON(ctx, "http://"+monitor+"/jsz?accounts=true&streams=true", &found); err != nil {
 			problem = err
 			continue // another node knows too
-		}
-		err = json.NewDecoder(resp.Body).Decode(&found)
-		_ = resp.Body.Close() // it was read
-		if err != nil {
-			problem = err
-			continue
 		}
 		for _, a := range found.Accounts {
 			for _, s := range a.Streams {

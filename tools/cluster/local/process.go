@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -224,4 +225,17 @@ func answers(url string) func(context.Context) error {
 		}
 		return errors.Join(err, resp.Body.Close())
 	}
+}
+
+// getJSON reads what url answers into dst.
+func getJSON(ctx context.Context, url string, dst any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Timeout: 5 * time.Second}).Do(r)
+	if err != nil {
+		return err
+	}
+	return errors.Join(json.NewDecoder(resp.Body).Decode(dst), resp.Body.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -98,6 +99,33 @@ func (c *Cluster) awaitFound(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Exchange restarts an instance of a service as an operator does who exchanges one after the
+// other: it returns when Consul gives the instance to others again.
+func (c *Cluster) Exchange(ctx context.Context, service string, i int) error {
+	p, address := c.Instances(service)[i], c.Addresses(service)[i]
+	if err := p.Restart(ctx); err != nil {
+		return err
+	}
+	listed := func(ctx context.Context) error {
+		var found []struct {
+			Service struct {
+				Address string
+				Port    int
+			}
+		}
+		if err := getJSON(ctx, "http://"+c.consulAddress+"/v1/health/service/"+service+"?passing=true", &found); err != nil {
+			return err
+		}
+		for _, f := range found {
+			if net.JoinHostPort(f.Service.Address, strconv.Itoa(f.Service.Port)) == address {
+				return nil
+			}
+		}
+		return fmt.Errorf("consul does not list %s", address)
+	}
+	return (&Process{Name: p.Name, dir: p.dir, ready: listed}).AwaitReady(ctx)
 }
 
 // Instances are the processes of a service.

@@ -83,12 +83,12 @@ func TestRollingUpgrade(t *testing.T) {
 
 	for _, to := range []struct{ name, bin string }{{"this release", now}, {"the release before", before}} {
 		for _, service := range run.Services() {
-			for _, p := range c.Instances(service) {
+			for i, p := range c.Instances(service) {
 				if t.Failed() {
 					t.FailNow()
 				}
 				c.Use(p, to.bin)
-				if err := p.Restart(t.Context()); err != nil {
+				if err := c.Exchange(t.Context(), service, i); err != nil {
 					t.Fatalf("exchange %s: %v", p.Name, err)
 				}
 			}
