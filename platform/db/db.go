@@ -61,9 +61,6 @@ type Config struct {
 	Log                                         *slog.Logger
 	// Clock is what Tx.Now reads; nil means time.Now.
 	Clock func() time.Time
-	// Observe is told each statement of the transactions before it runs, for tests that look at
-	// what is really asked. It must be safe for concurrent use. nil: nobody looks.
-	Observe func(query string, args []any)
 	// Process names this process among those that share a PostgreSQL database: work that it
 	// has begun is marked with the name, so that it finds it again after a restart.
 	Process string
@@ -100,7 +97,6 @@ type scope struct {
 	clock  func() time.Time
 
 	process string
-	observe func(query string, args []any)
 }
 
 type systemKey struct{}
@@ -196,7 +192,7 @@ func (d *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
-	sc.clock, sc.process, sc.observe = d.clock, d.Process(), d.cfg.Observe
+	sc.clock, sc.process = d.clock, d.Process()
 	span := d.traced(ctx, "db.tx")
 	tx, err := d.engine.tx(ctx, sc, fn)
 	span.End(err)
@@ -218,7 +214,7 @@ func (d *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
-	sc.clock, sc.process, sc.observe = d.clock, d.Process(), d.cfg.Observe
+	sc.clock, sc.process = d.clock, d.Process()
 	span := d.traced(ctx, "db.read")
 	err = d.engine.read(ctx, sc, fn)
 	span.End(err)

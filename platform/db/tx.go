@@ -70,18 +70,18 @@ func (tx *Tx) OnCommit(f func()) { tx.hooks = append(tx.hooks, f) }
 // Get reads exactly one row into dest (a struct with db tags, or one value).
 // Errors: ErrNoRows, invalid_text (as Select and Exec).
 func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.note(tx.run(query, args, func() error { return tx.q.GetContext(ctx, dest, query, args...) }), query)
+	return tx.note(tx.run(args, func() error { return tx.q.GetContext(ctx, dest, query, args...) }), query)
 }
 
 // Select reads all rows into dest, a pointer to a slice. Bound the number of rows by LIMIT.
 func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.note(tx.run(query, args, func() error { return tx.q.SelectContext(ctx, dest, query, args...) }), query)
+	return tx.note(tx.run(args, func() error { return tx.q.SelectContext(ctx, dest, query, args...) }), query)
 }
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	var n int64
-	err := tx.run(query, args, func() (err error) {
+	err := tx.run(args, func() (err error) {
 		n, err = tx.q.execContext(ctx, query, args...)
 		return err
 	})
@@ -92,13 +92,10 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 // travels with the next one, or with the commit, which saves a round trip; if it fails, that
 // one returns the error.
 func (tx *Tx) Send(ctx context.Context, query string, args ...any) error {
-	return tx.note(tx.run(query, args, func() error { return tx.q.sendContext(ctx, query, args...) }), query)
+	return tx.note(tx.run(args, func() error { return tx.q.sendContext(ctx, query, args...) }), query)
 }
 
-func (tx *Tx) run(query string, args []any, f func() error) error {
-	if tx.scope.observe != nil {
-		tx.scope.observe(query, args)
-	}
+func (tx *Tx) run(args []any, f func() error) error {
 	if tx.spoiled != nil {
 		return fmt.Errorf("%w: %w", errSpoiled, tx.spoiled)
 	}
