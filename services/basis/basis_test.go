@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,42 +23,12 @@ import (
 
 func TestMain(m *testing.M) {
 	code := browsertest.Main(m)
-	if programs.dir != "" {
-		if err := os.RemoveAll(programs.dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-	}
+	programs.Remove()
 	os.Exit(code)
 }
 
-// programs are built once for all tests of this package.
-var programs struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-// program returns the path of the program basis or demo. BASIS_PROGRAMS names a folder with
-// programs that are built already.
-func program(t testing.TB, name string) string {
-	t.Helper()
-	if dir := os.Getenv("BASIS_PROGRAMS"); dir != "" {
-		return filepath.Join(dir, name)
-	}
-	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "basis-programs-"); programs.err != nil {
-			return
-		}
-		out, err := exec.Command("go", "build", "-o", programs.dir+"/", "basisdienste/services/basis", "basisdienste/tools/demo").CombinedOutput()
-		if err != nil {
-			programs.err = fmt.Errorf("go build: %w\n%s", err, out)
-		}
-	})
-	if programs.err != nil {
-		t.Fatal(programs.err)
-	}
-	return filepath.Join(programs.dir, name)
-}
+// programs is shared by the tests of this binary: they are built once.
+var programs = clients.Programs{Packages: []string{"basisdienste/services/basis", "basisdienste/tools/demo"}}
 
 // server is basis as a process of its own, on one folder and one address for all its lives.
 type server struct {
@@ -76,7 +45,7 @@ type server struct {
 func newServer(t testing.TB, env ...string) *server {
 	t.Helper()
 	addr := freeAddress(t)
-	s := &server{program: program(t, "basis"), addr: addr, url: "http://" + addr, dir: t.TempDir(), env: env}
+	s := &server{program: programs.Path(t, "basis"), addr: addr, url: "http://" + addr, dir: t.TempDir(), env: env}
 	log, err := os.Create(filepath.Join(s.dir, "basis.log"))
 	if err != nil {
 		t.Fatal(err)

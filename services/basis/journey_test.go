@@ -38,7 +38,7 @@ func TestJourney(t *testing.T) {
 				t.Errorf("%s.login_url %s: %v, want a page", who, login, err)
 			}
 		}
-		out, err := exec.CommandContext(t.Context(), program(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), programs.Path(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
 		t.Logf("ready after %s; demo:\n%s", took.Round(time.Millisecond), out)
 		if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
 			t.Fatalf("demo = %v, want all steps seen\n%s", err, s.logTail(t))
@@ -65,7 +65,7 @@ func TestJourney(t *testing.T) {
 // TestDemo_StartsItsOwn is what `make demo` does.
 func TestDemo_StartsItsOwn(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), program(t, "demo"), "--basis", program(t, "basis"))
+	cmd := exec.CommandContext(t.Context(), programs.Path(t, "demo"), "--basis", programs.Path(t, "basis"))
 	cmd.Env = environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "all 10 steps seen") {

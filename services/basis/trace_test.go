@@ -19,7 +19,7 @@ func TestTrace(t *testing.T) {
 	c := obstest.Start(t)
 	s := newServer(t, "BASIS_SERVER__TELEMETRY__OTLP_ENDPOINT="+c.URL, "BASIS_SERVER__TELEMETRY__SAMPLE_RATIO=1")
 	s.start(t)
-	out, err := exec.CommandContext(t.Context(), program(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), programs.Path(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
 		t.Fatalf("demo = %v, want all steps seen\n%s%s", err, out, s.logTail(t))
 	}

@@ -22,42 +22,13 @@ import (
 	"basisdienste/services/basis/clients"
 )
 
-var programs struct {
-	once sync.Once
-	dir  string
-	err  error
-}
+// programs is shared by the tests of this binary: they are built once.
+var programs = clients.Programs{Packages: []string{"basisdienste/services/basis", "basisdienste/tools/basisctl"}}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if programs.dir != "" {
-		if err := os.RemoveAll(programs.dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-	}
+	programs.Remove()
 	os.Exit(code)
-}
-
-// program returns the path of basis or basisctl. BASIS_PROGRAMS names a folder with programs
-// that are built already.
-func program(t testing.TB, name string) string {
-	t.Helper()
-	if dir := os.Getenv("BASIS_PROGRAMS"); dir != "" {
-		return filepath.Join(dir, name)
-	}
-	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "basis-programs-"); programs.err != nil {
-			return
-		}
-		out, err := exec.Command("go", "build", "-o", programs.dir+"/", "basisdienste/services/basis", "basisdienste/tools/basisctl").CombinedOutput()
-		if err != nil {
-			programs.err = fmt.Errorf("go build: %w\n%s", err, out)
-		}
-	})
-	if programs.err != nil {
-		t.Fatal(programs.err)
-	}
-	return filepath.Join(programs.dir, name)
 }
 
 // server is basis on one address, with one data folder after the other.
@@ -108,7 +79,7 @@ func (s *server) site() *clients.Site { return &clients.Site{URL: "http://" + s.
 func (s *server) start(t *testing.T) time.Duration {
 	t.Helper()
 	began := time.Now()
-	s.cmd = exec.Command(program(t, "basis"), "--data", s.dir, "--listen", s.addr, "--demo")
+	s.cmd = exec.Command(programs.Path(t, "basis"), "--data", s.dir, "--listen", s.addr, "--demo")
 	s.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BASIS_") })
 	s.cmd.Env = append(s.cmd.Env, "BASIS_SERVER__LOG__ACCESS=false", "BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=100000000",
 		"BASIS_EDGE__REQUESTS_PER_MINUTE_AND_TENANT=100000000", "BASIS_EDGE__BURST=10000000", "BASIS_BOOKING__HOLDS_PER_MINUTE_AND_ADDRESS=100000")
@@ -194,7 +165,7 @@ func rows[T any](t *testing.T, s tabled, service, sql string) (out []T) {
 // basisctl runs the operator's command and returns what it said.
 func basisctl(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), program(t, "basisctl"), args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), programs.Path(t, "basisctl"), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("basisctl %v: %v\n%s", args, err, out)
 	}
