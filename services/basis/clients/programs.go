@@ -37,7 +37,7 @@ func (p *Programs) build() {
 	if p.dir, p.err = os.MkdirTemp("", "basis-programs-"); p.err != nil {
 		return
 	}
-	out, err := exec.Command("go", append([]string{"build", "-o", p.dir + "/"}, p.Packages...)...).CombinedOutput() //nolint:noctx // bounded by the test binary's time
+	out, err := exec.Command("go", append([]string{"build", "-o", p.dir + "/"}, p.Packages...)...).CombinedOutput() //nolint:gosec,noctx // packages that the test names; bounded by its binary's time
 	if err != nil {
 		p.err = fmt.Errorf("go build: %w\n%s", err, out)
 	}
