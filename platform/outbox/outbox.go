@@ -130,12 +130,16 @@ func Settled(ctx context.Context, tx *db.Tx, consumer string, event id.ID) (bool
 func Purge(ctx context.Context, d *db.DB, keepSent, keepSeen time.Duration) error {
 	const chunk = 1000
 	ctx = db.System(ctx)
+	// A range with two ends is read from the index by time, however many rows are older than
+	// the chunk; more of one instant go with it.
 	for _, p := range []struct {
 		sql  string
 		keep time.Duration
 	}{
-		{`DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE sent_at < ? ORDER BY sent_at LIMIT ?)`, keepSent},
-		{`DELETE FROM inbox WHERE (tenant_id, consumer, id) IN (SELECT tenant_id, consumer, id FROM inbox WHERE at < ? ORDER BY at LIMIT ?)`, keepSeen},
+		{`DELETE FROM outbox WHERE sent_at BETWEEN (SELECT min(sent_at) FROM outbox WHERE sent_at IS NOT NULL)
+			AND (SELECT max(sent_at) FROM (SELECT sent_at FROM outbox WHERE sent_at < ? ORDER BY sent_at LIMIT ?) AS oldest)`, keepSent},
+		{`DELETE FROM inbox WHERE at BETWEEN (SELECT min(at) FROM inbox)
+			AND (SELECT max(at) FROM (SELECT at FROM inbox WHERE at < ? ORDER BY at LIMIT ?) AS oldest)`, keepSeen},
 	} {
 		for {
 			var n int64
