@@ -13,7 +13,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -95,34 +94,37 @@ func Tx[R any](ctx context.Context, d *db.DB, fn func(tx *db.Tx) (R, error)) (an
 
 // first claims the key, or reads the stored answer into dst.
 func (q request) first(ctx context.Context, tx *db.Tx, dst any) (bool, error) {
-	actor := audit.Actor(ctx)
+	actor, free := audit.Actor(ctx), `'true'`
 	if tx.Postgres() {
-		// Two requests at once: the second is told, instead of waiting for the first.
-		var free bool
-		err := tx.Get(ctx, &free, `SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0))`,
+		// Two requests at once: the second is told, instead of waiting for the first. The lock is
+		// asked for in a statement of its own, because the next one sees what was committed before
+		// it began; both travel together.
+		err := tx.Send(ctx, `SELECT set_config('app.idem', pg_try_advisory_xact_lock(hashtextextended(?, 0))::text, true)`,
 			tx.Tenant().String()+actor+q.operation+q.key)
 		if err != nil {
 			return false, err
 		}
-		if !free {
-			return false, fault.Conflict("idempotency_key_in_use", "the first request with this Idempotency-Key is still being served").After(time.Second)
-		}
+		free = `current_setting('app.idem')`
 	}
-	var stored struct {
+	var was struct {
+		Free   string `db:"free"`
 		Hash   string `db:"hash"`
 		Answer string `db:"answer"`
 	}
-	err := tx.Get(ctx, &stored, `SELECT hash, answer FROM idempotency
-		WHERE tenant_id = ? AND actor = ? AND operation = ? AND key = ?`, tx.Tenant(), actor, q.operation, q.key)
+	err := tx.Get(ctx, &was, `SELECT `+free+` AS free, COALESCE(i.hash, '') AS hash, COALESCE(i.answer, '') AS answer
+		FROM (SELECT 1) AS one LEFT JOIN idempotency i ON i.tenant_id = ? AND i.actor = ? AND i.operation = ? AND i.key = ?`,
+		tx.Tenant(), actor, q.operation, q.key)
 	switch {
-	case errors.Is(err, db.ErrNoRows):
-		return true, nil
 	case err != nil:
 		return false, err
-	case stored.Hash != q.hash:
+	case was.Free != "true":
+		return false, fault.Conflict("idempotency_key_in_use", "the first request with this Idempotency-Key is still being served").After(time.Second)
+	case was.Hash == "":
+		return true, nil
+	case was.Hash != q.hash:
 		return false, fault.Unprocessable("idempotency_key_reused", "this Idempotency-Key was used with another request; take a new key for a new request")
 	}
-	return false, json.Unmarshal([]byte(stored.Answer), dst)
+	return false, json.Unmarshal([]byte(was.Answer), dst)
 }
 
 func (q request) store(ctx context.Context, tx *db.Tx, answer any) error {

@@ -66,12 +66,12 @@ func Put(ctx context.Context, tx *db.Tx, e Event) error {
 		return fmt.Errorf("outbox: marshal %s: %w", e.EventType(), err)
 	}
 	if tx.Postgres() {
-		_, err = tx.Exec(ctx, `INSERT INTO outbox (tenant_id, id, type, subject, payload, traceparent, at, holder, prior)
+		err = tx.Send(ctx, `INSERT INTO outbox (tenant_id, id, type, subject, payload, traceparent, at, holder, prior)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, COALESCE((SELECT id FROM outbox WHERE tenant_id = ? AND subject = ? AND type = ? ORDER BY seq DESC LIMIT 1), ''))`,
 			tx.Tenant(), id.New(), e.EventType(), e.Subject(), string(payload), obs.TraceParent(ctx), tx.Now(), tx.Process(),
 			tx.Tenant(), e.Subject(), e.EventType())
 	} else {
-		_, err = tx.Exec(ctx, `INSERT INTO outbox (tenant_id, id, type, subject, payload, traceparent, at, holder, prior)
+		err = tx.Send(ctx, `INSERT INTO outbox (tenant_id, id, type, subject, payload, traceparent, at, holder, prior)
 			VALUES (?, ?, ?, ?, ?, ?, ?, '', '')`,
 			tx.Tenant(), id.New(), e.EventType(), e.Subject(), string(payload), obs.TraceParent(ctx), tx.Now())
 	}

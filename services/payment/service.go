@@ -27,6 +27,7 @@ type Service struct {
 	gateways map[string]Gateway
 	cfg      Config
 	known    *knownSettings
+	numbers  *numbers
 	clock    func() time.Time
 	log      *slog.Logger
 }
@@ -60,7 +61,7 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	if err := errors.Join(settings.knows(o.OriginatorID), o.Check(), settings.takes(o.Amount)); err != nil {
 		return Transaction{}, err
 	}
-	numbers, err := settings.numbers(Authority(o.EndPointID))
+	kz, err := settings.numbers(Authority(o.EndPointID))
 	if err != nil {
 		return Transaction{}, err
 	}
@@ -70,11 +71,11 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	}
 	first, err := idem.Tx(ctx, s.db, func(tx *db.Tx) (created, error) {
 		now := tx.Now()
-		n, err := nextNumber(ctx, tx, numbers.counter(now.Time), numbers.first)
+		n, err := s.numbers.next(ctx, tx, kz.counter(now.Time), kz.first)
 		if err != nil {
 			return created{}, err
 		}
-		if t.Kassenzeichen, err = numbers.write(n, now.Time); err != nil {
+		if t.Kassenzeichen, err = kz.write(n, now.Time); err != nil {
 			return created{}, err
 		}
 		t.CreatedAt, t.ExpiresAt = now, db.NewTime(now.Add(time.Duration(settings.ExpireHours)*time.Hour))

@@ -69,12 +69,12 @@ func saveTransaction(ctx context.Context, tx *db.Tx, t *Transaction) error {
 	return err
 }
 
-// nextNumber counts the named range up from first.
-func nextNumber(ctx context.Context, tx *db.Tx, name string, first int64) (n int64, err error) {
-	err = tx.Get(ctx, &n, `INSERT INTO numbers (tenant_id, name, last) VALUES (?, ?, ?)
-		ON CONFLICT (tenant_id, name) DO UPDATE SET last = CASE WHEN numbers.last < excluded.last THEN excluded.last ELSE numbers.last + 1 END
-		RETURNING last`, tx.Tenant(), name, first)
-	return n, err
+// setAside counts the named range up by size, beginning with first, and returns the last number.
+func setAside(ctx context.Context, tx *db.Tx, name string, first, size int64) (last int64, err error) {
+	err = tx.Get(ctx, &last, `INSERT INTO numbers (tenant_id, name, last) VALUES (?, ?, ?)
+		ON CONFLICT (tenant_id, name) DO UPDATE SET last = CASE WHEN numbers.last < ? THEN excluded.last ELSE numbers.last + ? END
+		RETURNING last`, tx.Tenant(), name, first+size-1, first, size)
+	return last, err
 }
 
 // Filter narrows a list of transactions; zero values do not.

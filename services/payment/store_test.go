@@ -24,7 +24,7 @@ func stored(t *testing.T, ctx context.Context, d *db.DB, requestID string) Trans
 		t.Fatal(err)
 	}
 	err = d.Tx(ctx, func(tx *db.Tx) error {
-		n, err := nextNumber(ctx, tx, "kassenzeichen", 1)
+		n, err := setAside(ctx, tx, "kassenzeichen", 1, 1)
 		if err != nil {
 			return err
 		}
@@ -128,8 +128,8 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 			if list, err := transactions(jena, tx, Filter{Limit: 10}); len(list) > 0 || err != nil {
 				t.Errorf("transactions = %+v, %v; want nothing", list, err)
 			}
-			if n, err := nextNumber(jena, tx, "kassenzeichen", 1); n != 1 || err != nil {
-				t.Errorf("nextNumber = %d, %v; want 1, a range of its own", n, err)
+			if n, err := setAside(jena, tx, "kassenzeichen", 1, 1); n != 1 || err != nil {
+				t.Errorf("setAside = %d, %v; want 1, a range of its own", n, err)
 			}
 			n, err := tx.Exec(jena, `UPDATE transactions SET reason = 'x' WHERE tenant_id = ?`, tx.Tenant())
 			if n != 0 || err != nil {
@@ -173,7 +173,7 @@ func TestStore_NumbersGoUp(t *testing.T) {
 		var got []int64
 		for _, first := range []int64{5, 5, 1, 100, 100} { // the treasury sets a new range in between
 			err := d.Tx(ctx, func(tx *db.Tx) error {
-				n, err := nextNumber(ctx, tx, "k", first)
+				n, err := setAside(ctx, tx, "k", first, 1)
 				got = append(got, n)
 				return err
 			})

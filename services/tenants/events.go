@@ -39,11 +39,28 @@ func count[E outbox.Event](s *Service, r *bus.Router, amount func(E) int64) {
 // month is the calendar month at the tenants' place: "2026-11".
 func (s *Service) month(t time.Time) string { return t.In(s.berlin).Format("2006-01") }
 
+// usageSlots bounds the rows that one counter is spread over.
+const usageSlots = 16
+
+// addUsage counts one event. Those who count the same at once would wait for each other's
+// commit: on PostgreSQL each takes a row of the counter that is free, or begins another.
 func addUsage(ctx context.Context, tx *db.Tx, month, counter string, amount int64) error {
-	err := tx.Send(ctx, `INSERT INTO usage (tenant_id, month, counter, n, amount) VALUES (?, ?, ?, 1, ?)
-		ON CONFLICT (tenant_id, month, counter) DO UPDATE SET n = usage.n + 1, amount = usage.amount + excluded.amount`,
-		tx.Tenant(), month, counter, amount)
-	if err != nil {
+	query, args := `INSERT INTO usage_slots (tenant_id, month, counter, slot, n, amount) VALUES (?, ?, ?, 0, 1, ?)
+		ON CONFLICT (tenant_id, month, counter, slot) DO UPDATE SET n = usage_slots.n + 1, amount = usage_slots.amount + excluded.amount`,
+		[]any{tx.Tenant(), month, counter, amount}
+	if tx.Postgres() {
+		query = `WITH free AS (
+			SELECT slot FROM usage_slots WHERE tenant_id = ? AND month = ? AND counter = ? ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED
+		), counted AS (
+			UPDATE usage_slots u SET n = u.n + 1, amount = u.amount + ? FROM free
+			WHERE u.tenant_id = ? AND u.month = ? AND u.counter = ? AND u.slot = free.slot RETURNING u.slot
+		)
+		INSERT INTO usage_slots (tenant_id, month, counter, slot, n, amount)
+		SELECT ?, ?, ?, floor(random() * ?)::int, 1, ?::bigint WHERE NOT EXISTS (SELECT 1 FROM counted)
+		ON CONFLICT (tenant_id, month, counter, slot) DO UPDATE SET n = usage_slots.n + 1, amount = usage_slots.amount + excluded.amount`
+		args = []any{tx.Tenant(), month, counter, amount, tx.Tenant(), month, counter, tx.Tenant(), month, counter, usageSlots, amount}
+	}
+	if err := tx.Send(ctx, query, args...); err != nil {
 		return fmt.Errorf("count %s: %w", counter, err)
 	}
 	return nil
@@ -61,7 +78,10 @@ func (s *Service) Usage(ctx context.Context, q UsageRequest) (Usage, error) {
 		return u, err
 	}
 	return u, s.db.Read(ctx, func(tx *db.Tx) error {
-		return tx.Select(ctx, &u.Counters, `SELECT counter, n, amount FROM usage WHERE tenant_id = ? AND month = ? ORDER BY counter LIMIT 1000`,
-			tx.Tenant(), u.Month)
+		return tx.Select(ctx, &u.Counters, `SELECT counter, CAST(sum(n) AS BIGINT) AS n, CAST(sum(amount) AS BIGINT) AS amount FROM (
+				SELECT counter, n, amount FROM usage_slots WHERE tenant_id = ? AND month = ?
+				UNION ALL SELECT counter, n, amount FROM usage WHERE tenant_id = ? AND month = ?) AS parts
+			GROUP BY counter ORDER BY counter LIMIT 1000`,
+			tx.Tenant(), u.Month, tx.Tenant(), u.Month)
 	})
 }

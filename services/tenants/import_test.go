@@ -379,7 +379,7 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 		if d.Postgres() { // row-level security, whatever a query forgets
 			var n int
 			err := d.Read(other, func(tx *db.Tx) error {
-				return tx.Get(other, &n, `SELECT (SELECT count(*) FROM tenants) + (SELECT count(*) FROM tenant_keys) + (SELECT count(*) FROM usage WHERE amount > 1)`)
+				return tx.Get(other, &n, `SELECT (SELECT count(*) FROM tenants) + (SELECT count(*) FROM tenant_keys) + (SELECT count(*) FROM usage_slots WHERE amount > 1)`)
 			})
 			if err != nil || n != 0 {
 				t.Errorf("rows that another tenant sees = %d, %v, want 0", n, err)
@@ -426,6 +426,59 @@ func FuzzReader(f *testing.F) {
 				t.Fatalf("row() is at line %d after line %d", line, last)
 			}
 			last = line
+		}
+	})
+}
+
+// Those who count the same at once do not wait for each other, and nothing is counted twice or
+// not at all.
+func TestUsage_CountedAtOnce(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, sets(), func(t *testing.T, d *db.DB) {
+		ctx := dbtest.Tenant(t, "erfurt")
+		const workers, each, counter = 8, 40, "payment.transaction.payed"
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for range each {
+					if err := d.Tx(ctx, func(tx *db.Tx) error { return addUsage(ctx, tx, "2026-11", counter, 250) }); err != nil {
+						t.Errorf("addUsage: %v", err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		var got struct{ N, Amount, Slots int64 }
+		err := d.Read(ctx, func(tx *db.Tx) error {
+			return tx.Get(ctx, &got, `SELECT CAST(sum(n) AS BIGINT) AS n, CAST(sum(amount) AS BIGINT) AS amount, count(*) AS slots FROM usage_slots WHERE tenant_id = ?`, tx.Tenant())
+		})
+		if err != nil || got.N != workers*each || got.Amount != workers*each*250 || got.Slots > usageSlots {
+			t.Errorf("counted = %+v, %v, want %d events of 2.50 in at most %d rows", got, err, workers*each, usageSlots)
+		}
+		if !d.Postgres() {
+			return
+		}
+		// Who finds one row taken takes the other, without waiting.
+		err = d.Tx(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO usage_slots (tenant_id, month, counter, slot, n, amount) VALUES (?, ?, ?, 0, 0, 0), (?, ?, ?, 1, 0, 0)
+				ON CONFLICT DO NOTHING`, tx.Tenant(), "2026-11", counter, tx.Tenant(), "2026-11", counter)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.Tx(ctx, func(held *db.Tx) error {
+			if err := addUsage(ctx, held, "2026-11", counter, 1); err != nil {
+				return err
+			}
+			var rows int // what was sent is done now
+			if err := held.Get(ctx, &rows, `SELECT count(*) FROM usage_slots WHERE tenant_id = ?`, held.Tenant()); err != nil {
+				return err
+			}
+			return d.Tx(ctx, func(tx *db.Tx) error { return addUsage(ctx, tx, "2026-11", counter, 1) })
+		})
+		if err != nil {
+			t.Errorf("addUsage beside an open one: %v", err)
 		}
 	})
 }

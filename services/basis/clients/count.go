@@ -283,7 +283,7 @@ func (l *Load) appointmentsOnce(ctx context.Context, d *Differences) error {
 
 // usageOnce: another service, which hears everything by events alone, counts the same.
 func (l *Load) usageOnce(ctx context.Context, d *Differences) error {
-	got, err := counts(ctx, l, "tenants", `SELECT counter AS key, sum(n) AS n FROM usage GROUP BY counter`)
+	got, err := counts(ctx, l, "tenants", `SELECT counter AS key, sum(n) AS n FROM (SELECT counter, n FROM usage UNION ALL SELECT counter, n FROM usage_slots) AS parts GROUP BY counter`)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func agree(t *testing.T, s *server) error {
 		N    int    `db:"n"`
 	}
 	usage := map[string]int{}
-	for _, c := range rows[counter](t, s, "tenants", `SELECT counter AS name, sum(n) AS n FROM usage GROUP BY counter`) {
+	for _, c := range rows[counter](t, s, "tenants", `SELECT counter AS name, sum(n) AS n FROM usage_slots GROUP BY counter`) {
 		usage[c.Name] = c.N
 	}
 	for name, of := range map[string][2]string{
