@@ -5,21 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"basisdienste/platform/db"
 	"basisdienste/services/basis/clients"
+	"basisdienste/services/basis/process"
 )
 
 // programs is shared by the tests of this binary: they are built once.
@@ -33,105 +29,50 @@ func TestMain(m *testing.M) {
 
 // server is basis on one address, with one data folder after the other.
 type server struct {
-	addr, dir string
-	env       []string
-	cmd       *exec.Cmd
-	exited    chan error
-	log       *os.File
+	*process.Process // the one that was started last
+	addr, dir        string
+	env              []string
 }
 
 var client = &http.Client{Timeout: time.Minute}
 
 func newServer(t *testing.T, env ...string) *server {
 	t.Helper()
-	log, err := os.CreateTemp(t.TempDir(), "log-")
+	addr, err := process.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: freeAddress(t), dir: filepath.Join(t.TempDir(), "data"), env: env, log: log}
-	t.Cleanup(func() {
-		if s.cmd != nil {
-			s.kill(t)
-		}
-		log.Close()
-	})
-	return s
-}
-
-// freeAddress finds a port that the system gives to nobody by itself.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000)))
-		if err == nil {
-			addr := l.Addr().String()
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free between 15000 and 30000")
-	return ""
+	return &server{addr: addr, dir: filepath.Join(t.TempDir(), "data"), env: env}
 }
 
 func (s *server) site() *clients.Site { return &clients.Site{URL: "http://" + s.addr, HTTP: client} }
 
-// start starts the process and returns when it is ready.
-func (s *server) start(t *testing.T) time.Duration {
+// start starts the process and returns when it is ready. What runs in the end is killed.
+func (s *server) start(t *testing.T) {
 	t.Helper()
-	began := time.Now()
-	s.cmd = exec.Command(programs.Path(t, "basis"), "--data", s.dir, "--listen", s.addr, "--demo")
-	s.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BASIS_") })
-	s.cmd.Env = append(s.cmd.Env, "BASIS_SERVER__LOG__ACCESS=false", "BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=100000000",
-		"BASIS_EDGE__REQUESTS_PER_MINUTE_AND_TENANT=100000000", "BASIS_EDGE__BURST=10000000", "BASIS_BOOKING__HOLDS_PER_MINUTE_AND_ADDRESS=100000")
-	s.cmd.Env = append(s.cmd.Env, s.env...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+	p, err := process.Basis(programs.Path(t, "basis"), s.addr, s.dir, append(process.Unlimited(), s.env...)...)
+	if err == nil {
+		err = p.Start(t.Context())
 	}
-	s.exited = make(chan error, 1)
-	go func(cmd *exec.Cmd, exited chan error) { exited <- cmd.Wait() }(s.cmd, s.exited)
-	eventually(t, time.Minute, "basis is ready", func() error {
-		select {
-		case err := <-s.exited:
-			s.exited <- err
-			t.Fatalf("basis ended by itself: %v\n%s", err, s.logTail(t))
-		default:
-		}
-		status, _, err := s.site().Do(t.Context(), http.MethodGet, "/readyz", "", "", nil)
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("readyz is %d", status)
-		}
-		return err
-	})
-	return time.Since(began)
-}
-
-// kill ends the process as a power cut does.
-func (s *server) kill(t *testing.T) { s.end(t, syscall.SIGKILL) }
-
-// stop asks the process to end.
-func (s *server) stop(t *testing.T) { s.end(t, syscall.SIGTERM) }
-
-func (s *server) end(t *testing.T, by syscall.Signal) {
-	t.Helper()
-	if err := s.cmd.Process.Signal(by); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Fatal(err)
-	}
-	err := <-s.exited
-	s.cmd = nil
-	if err != nil && by == syscall.SIGTERM {
-		t.Errorf("basis after SIGTERM: %v\n%s", err, s.logTail(t))
-	}
-}
-
-func (s *server) logTail(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(s.log.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const most = 6000
-	return string(text[max(0, len(text)-most):])
+	s.Process = p
+	t.Cleanup(func() { _ = p.Kill() })
+}
+
+func (s *server) kill(t *testing.T) {
+	t.Helper()
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *server) stop(t *testing.T) {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
 }
 
 // tables opens a service's database beside the process, for reading.
