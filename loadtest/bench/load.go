@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,50 +22,56 @@ type operation struct {
 	build  func(ctx context.Context, n int64) (*http.Request, error)
 }
 
-// row is a measured operation.
-type row struct {
-	name, target string
-	perSecond    float64
-	p50, p99     time.Duration
-	cpu          time.Duration // of the server, per request
-	requests     int64
-	rss          int64
-}
-
-// measure loads one operation with a closed loop on each connection.
-func (r *report) measure(ctx context.Context, o options, p *process, op operation) (row, error) {
+// measure loads one operation with a closed loop on each connection, and waits until what the
+// requests set going is done, too.
+func (r *report) measure(ctx context.Context, o options, t *target, op operation) (row, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections}, Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
-	if err := p.settle(ctx); err != nil {
+	if err := t.p.settle(ctx); err != nil {
 		return row{}, err
 	}
-	if _, _, err := load(ctx, client, op, o.Connections, o.Duration/5, 0); err != nil {
+	r.from += 1 << 40 // no request is the same in two rounds
+	if _, _, err := load(ctx, client, op, o.Connections, o.Duration/5, r.from); err != nil {
 		return row{}, err
 	}
-	stopProfile := profile(ctx, o, p, op.name)
-	before, err := p.cpu()
+	stopProfile := profile(ctx, o, t.p, strings.ReplaceAll(t.name, " ", "-")+"-"+op.name)
+	watched := t.watch(ctx)
+	before, err := t.spent()
 	if err != nil {
 		return row{}, err
 	}
 	began := time.Now()
-	latencies, n, err := load(ctx, client, op, o.Connections, o.Duration, 1<<40)
+	latencies, n, err := load(ctx, client, op, o.Connections, o.Duration, r.from+1<<39)
 	took := time.Since(began)
 	if err != nil {
 		return row{}, err
 	}
-	after, err := p.cpu()
+	after, err := t.spent()
+	if err != nil {
+		return row{}, err
+	}
+	limit, err := watched(before, after)
 	if err != nil {
 		return row{}, err
 	}
 	if err := stopProfile(); err != nil {
 		return row{}, err
 	}
+	x := row{
+		name: op.name, target: op.target, on: t.name, database: t.database, perSecond: float64(n) / took.Seconds(), limit: limit, rss: t.p.rssMB(),
+		cpu: (after.server - before.server) / time.Duration(n), postgres: (after.postgres - before.postgres) / time.Duration(n),
+	}
+	if err := t.p.settle(ctx); err != nil {
+		return row{}, err
+	}
+	rested, err := t.spent()
+	if err != nil {
+		return row{}, err
+	}
+	x.all, x.postgresAll = (rested.server-before.server)/time.Duration(n), (rested.postgres-before.postgres)/time.Duration(n)
 	slices.Sort(latencies)
-	return row{
-		name: op.name, target: op.target, perSecond: float64(n) / took.Seconds(), requests: n,
-		p50: latencies[len(latencies)/2], p99: latencies[len(latencies)*99/100],
-		cpu: (after - before) / time.Duration(n), rss: p.rssMB(),
-	}, nil
+	x.p50, x.p99 = latencies[len(latencies)/2], latencies[len(latencies)*99/100]
+	return x, nil
 }
 
 // load runs for the duration and returns the latencies. The first wrong answer ends it.

@@ -1,7 +1,8 @@
 // Command bench measures what a request costs: it starts basis on a fresh folder, loads one
 // operation after the other on keep-alive connections, and prints requests per second,
-// latency and, what counts on a noisy machine, the server's CPU time per request. A bare
-// net/http JSON echo in the same run shows the ceiling.
+// latency and, what counts on a noisy machine, the server's CPU time per request, and what
+// limited it. A bare net/http JSON echo in the same run shows the ceiling. It compares, too:
+// SQLite with PostgreSQL, and an installation of a few tenants with one of all municipalities.
 package main
 
 import (
@@ -10,7 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,10 +21,12 @@ import (
 type options struct {
 	Basis       string        `help:"Program to measure." default:"bin/basis" type:"path"`
 	Basisctl    string        `help:"Operator's command, for --tenants." default:"bin/basisctl" type:"path"`
+	Database    string        `help:"What basis keeps its tables in: sqlite, postgres (a throw-away server is started) or both, in turn." enum:"sqlite,postgres,both" default:"sqlite"`
 	Connections int           `help:"Keep-alive connections, each with one request under way." default:"32"`
 	Duration    time.Duration `help:"How long each operation is loaded, after a warm-up of a fifth of it." default:"5s"`
+	Rounds      int           `help:"How often everything is measured in turn; the figures are the medians." default:"1"`
 	Only        []string      `help:"Operations to measure; all without it." placeholder:"NAME"`
-	Tenants     string        `help:"Municipalities to import first, one tenant each (CSV as basisctl tenants import takes)." type:"existingfile" placeholder:"FILE"`
+	Tenants     string        `help:"Measure a second installation in turn, with a tenant for each of these municipalities (CSV as basisctl tenants import takes)." type:"existingfile" placeholder:"FILE"`
 	Profile     string        `help:"Folder for a CPU profile of each operation." placeholder:"DIR"`
 	Write       string        `help:"Write the table as Markdown to this file too." placeholder:"FILE"`
 	Echo        bool          `hidden:"" help:"Be the echo server that is the ceiling."`
@@ -53,47 +56,39 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := report{began: time.Now(), connections: o.Connections, duration: o.Duration}
+	r := report{began: time.Now(), connections: o.Connections, duration: o.Duration, rounds: max(o.Rounds, 1)}
 	if err := r.ceiling(ctx, o, dir); err != nil {
 		return err
 	}
-	p, err := startBasis(ctx, o.Basis, filepath.Join(dir, "data"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	r.note("start", "%d ms to ready on a fresh folder, RSS %d MB", p.started.Milliseconds(), p.rssMB())
-	if o.Tenants != "" {
-		if p, err = r.importTenants(ctx, o, p); err != nil {
-			return err
+	targets, err := r.open(ctx, o, dir)
+	defer func() {
+		for _, t := range targets {
+			err = errors.Join(err, t.stop())
 		}
-	}
-	ops, err := operations(ctx, p)
+	}()
 	if err != nil {
 		return err
 	}
-	for _, op := range ops {
-		if !wanted(o.Only, op.name) {
+	for i, op := range targets[0].operations {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, op.name) {
 			continue
 		}
-		row, err := r.measure(ctx, o, p, op)
-		if err != nil {
-			return fmt.Errorf("%s: %w", op.name, err)
+		rows := make([][]row, len(targets))
+		for range r.rounds {
+			for n, t := range targets {
+				x, err := r.measure(ctx, o, t, t.operations[i])
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", op.name, t.name, err)
+				}
+				rows[n] = append(rows[n], x)
+			}
 		}
-		r.add(row)
+		for n := range targets {
+			r.add(median(rows[n]))
+		}
 	}
-	r.note("end", "RSS %d MB", p.rssMB())
+	for _, t := range targets {
+		r.note("end", "%s: RSS %d MB", t.name, t.p.rssMB())
+	}
 	return r.finish(o.Write)
-}
-
-func wanted(only []string, name string) bool {
-	if len(only) == 0 {
-		return true
-	}
-	for _, n := range only {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }

@@ -12,8 +12,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -191,25 +189,3 @@ func marshal(v any) []byte {
 }
 
 func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
-
-// importTenants imports municipalities and starts the process again: with all of them, its
-// start and its memory are what counts.
-func (r *report) importTenants(ctx context.Context, o options, p *process) (*process, error) {
-	began := time.Now()
-	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", p.data+"/demo.json", "tenants", "import", "--each", o.Tenants).CombinedOutput()
-	// Status 1 with lines that name rows: the demo's shared tenants keep their municipalities.
-	var refused *exec.ExitError
-	if err != nil && (!errors.As(err, &refused) || refused.ExitCode() != 1 || !bytes.Contains(out, []byte("shared_tenant"))) {
-		return p, fmt.Errorf("import: %w\n%s", err, out)
-	}
-	r.note("import", "%s for %s, %d rows refused", time.Since(began).Round(time.Millisecond), filepath.Base(o.Tenants), bytes.Count(out, []byte("shared_tenant")))
-	if err := p.stop(); err != nil {
-		return p, err
-	}
-	again, err := startBasis(ctx, o.Basis, p.data)
-	if err != nil {
-		return p, err
-	}
-	r.note("all tenants", "%d ms to ready, RSS %d MB right after it", again.started.Milliseconds(), again.rssMB())
-	return again, nil
-}

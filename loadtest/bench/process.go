@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,10 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"basisdienste/loadtest/internal/host"
 )
 
 // control asks the server about itself; the load has clients of its own.
@@ -30,7 +29,7 @@ type process struct {
 }
 
 // startBasis runs basis with demo content on the folder and waits until it is ready.
-func startBasis(ctx context.Context, program, data string) (*process, error) {
+func startBasis(ctx context.Context, program, data string, env ...string) (*process, error) {
 	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -42,6 +41,7 @@ func startBasis(ctx context.Context, program, data string) (*process, error) {
 	cmd.Env = append(os.Environ(),
 		"BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=100000000", "BASIS_SERVER__LOG__ACCESS=false", "BASIS_SERVER__PROFILE=true",
 		"BASIS_EDGE__REQUESTS_PER_MINUTE_AND_TENANT=100000000", "BASIS_EDGE__BURST=10000000")
+	cmd.Env = append(cmd.Env, env...)
 	return start(ctx, cmd, "http://"+addr, data, 60*time.Second)
 }
 
@@ -120,48 +120,10 @@ func (p *process) demo(dst any) error {
 	return json.Unmarshal(text, dst)
 }
 
-// cpu is the process's user and system time so far, as the kernel counts it.
-func (p *process) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	// The second field is the program's name in parentheses; times are fields 14 and 15.
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, errors.New("/proc/PID/stat is not as expected")
-	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	const perSecond = 100 // USER_HZ, fixed on Linux
-	return time.Duration(ticks) * time.Second / perSecond, nil
-}
+func (p *process) cpu() (time.Duration, error) { return host.CPU(p.cmd.Process.Pid) }
 
 // rssMB is the memory in use, in 10^6 bytes; 0 if it cannot be read.
-func (p *process) rssMB() int64 {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = f.Close() }() // only read
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if rest, ok := strings.CutPrefix(s.Text(), "VmRSS:"); ok {
-			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kb * 1024 / 1_000_000
-		}
-	}
-	return 0
-}
+func (p *process) rssMB() int64 { return host.Memory(p.cmd.Process.Pid) / 1_000_000 }
 
 // settle waits until the process rests: what earlier requests set going, such as events, must
 // not count as the cost of later ones. It waits a minute at most.

@@ -10,16 +10,53 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"basisdienste/loadtest/internal/host"
 )
+
+// row is a measured operation. Times of processors are per request.
+type row struct {
+	name, target, on, database string
+	perSecond                  float64
+	p50, p99                   time.Duration
+	cpu, postgres              time.Duration // of basis, and of PostgreSQL's processes, while it was loaded
+	all, postgresAll           time.Duration // until all that the requests set going was done
+	rss                        int64
+	limit                      string
+}
+
+// median of each figure.
+func median(rows []row) row {
+	x := rows[len(rows)-1]
+	middle := func(f func(row) float64) float64 {
+		values := make([]float64, len(rows))
+		for i, r := range rows {
+			values[i] = f(r)
+		}
+		slices.Sort(values)
+		return values[len(values)/2]
+	}
+	x.perSecond = middle(func(r row) float64 { return r.perSecond })
+	x.p50 = time.Duration(middle(func(r row) float64 { return float64(r.p50) }))
+	x.p99 = time.Duration(middle(func(r row) float64 { return float64(r.p99) }))
+	x.cpu = time.Duration(middle(func(r row) float64 { return float64(r.cpu) }))
+	x.all = time.Duration(middle(func(r row) float64 { return float64(r.all) }))
+	x.postgres = time.Duration(middle(func(r row) float64 { return float64(r.postgres) }))
+	x.postgresAll = time.Duration(middle(func(r row) float64 { return float64(r.postgresAll) }))
+	return x
+}
 
 // report collects what was measured.
 type report struct {
 	began       time.Time
 	connections int
 	duration    time.Duration
+	rounds      int
+	from        int64 // numbers of requests
 	rows        []row
 	notes       []string
 }
@@ -32,7 +69,47 @@ func (r *report) note(what, format string, args ...any) {
 
 func (r *report) add(x row) {
 	r.rows = append(r.rows, x)
-	fmt.Printf("%-22s %8.0f/s  p50 %s  p99 %s  CPU %s  RSS %d MB\n", x.name, x.perSecond, ms(x.p50), ms(x.p99), ms(x.cpu), x.rss)
+	c := r.cells(x)
+	fmt.Printf("%-22s %s\n    limited by %s\n", x.name, strings.Join(c[1:], "  "), x.limit)
+}
+
+// first is the operation's row on the first target, or on the first of this database, that others
+// are compared with.
+func (r *report) first(x row, database string) row {
+	for _, y := range r.rows {
+		if y.name == x.name && (database == "" || y.database == database) {
+			return y
+		}
+	}
+	return x
+}
+
+func headings() []string {
+	return []string{"operation", "on", "req/s", "p50", "p99", "× few tenants", "CPU/request", "× SQLite", "with what follows", "× SQLite", "PostgreSQL's CPU/request", "with what follows", "budget of CPU", "RSS MB"}
+}
+
+// cells are a row as text; a comparison of a row with itself is empty.
+func (r *report) cells(x row) []string {
+	ratio := func(a, b time.Duration, same bool) string {
+		if same || b == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.2f", float64(a)/float64(b))
+	}
+	base, few := r.first(x, ""), r.first(x, x.database)
+	sqlite := x.on == base.on || x.database == base.database
+	budget := x.target
+	if x.database == "postgres" {
+		budget = "≤ 1.6 × SQLite"
+	}
+	postgres, postgresAll := "", ""
+	if x.database == "postgres" {
+		postgres, postgresAll = ms(x.postgres), ms(x.postgresAll)
+	}
+	return []string{
+		x.name, x.on, fmt.Sprintf("%.0f", x.perSecond), ms(x.p50), ms(x.p99), ratio(x.p99, few.p99, x.on == few.on),
+		ms(x.cpu), ratio(x.cpu, base.cpu, sqlite), ms(x.all), ratio(x.all, base.all, sqlite), postgres, postgresAll, budget, fmt.Sprint(x.rss),
+	}
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d)/float64(time.Millisecond)) }
@@ -40,9 +117,9 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d)/float
 func (r *report) finish(file string) error {
 	fmt.Println()
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "operation\treq/s\tp50\tp99\tserver CPU/request\tbudget\tRSS MB\t")
+	fmt.Fprintln(w, strings.Join(headings(), "\t")+"\t")
 	for _, x := range r.rows {
-		fmt.Fprintf(w, "%s\t%.0f\t%s\t%s\t%s\t%s\t%d\t\n", x.name, x.perSecond, ms(x.p50), ms(x.p99), ms(x.cpu), x.target, x.rss)
+		fmt.Fprintln(w, strings.Join(r.cells(x), "\t")+"\t")
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -55,36 +132,30 @@ func (r *report) finish(file string) error {
 
 func (r *report) markdown() []byte {
 	var b bytes.Buffer
+	m := host.This()
 	fmt.Fprintf(&b, "# Measured on %s\n\n", r.began.UTC().Format("2006-01-02 15:04 UTC"))
-	fmt.Fprintf(&b, "Machine: %s, %d cores, %s. Load client and server share them. %d keep-alive connections, %s for each operation.\n\n",
-		cpuModel(), runtime.NumCPU(), runtime.Version(), r.connections, r.duration)
-	fmt.Fprint(&b, "| operation | requests/s | p50 | p99 | server CPU per request | budget | RSS MB |\n| --- | ---: | ---: | ---: | ---: | --- | ---: |\n")
+	fmt.Fprintf(&b, "Machine: %s, %d cores, %s; commit %s. Load client, server and database share them. %d keep-alive connections, %s for each operation, %d rounds (medians).\n"+
+		"CPU is the time of basis, user and system; PostgreSQL's is that of its first process and all its children.\n\n",
+		m.Processor, m.Cores, runtime.Version(), m.Commit, r.connections, r.duration, r.rounds)
+	fmt.Fprintf(&b, "| %s |\n| --- | --- |%s\n", strings.Join(headings(), " | "), strings.Repeat(" ---: |", len(headings())-2))
 	for _, x := range r.rows {
-		fmt.Fprintf(&b, "| %s | %.0f | %s | %s | %s | %s | %d |\n", x.name, x.perSecond, ms(x.p50), ms(x.p99), ms(x.cpu), x.target, x.rss)
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.cells(x), " | "))
+	}
+	fmt.Fprint(&b, "\nWhat limited each, by samples of its last round:\n\n")
+	for _, x := range r.rows {
+		fmt.Fprintf(&b, "- %s, %s: %s\n", x.name, x.on, x.limit)
 	}
 	fmt.Fprintln(&b)
 	for _, n := range r.notes {
 		fmt.Fprintf(&b, "- %s\n", n)
 	}
+	fmt.Fprintf(&b, "\nCommand: `make bench BENCHFLAGS=\"%s\"`\n", strings.Join(os.Args[1:], " "))
 	return b.Bytes()
-}
-
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(line, "model name\t: "); ok {
-			return strings.TrimSpace(name)
-		}
-	}
-	return "unknown processor"
 }
 
 // ceiling measures a bare net/http JSON echo in a process of its own.
 func (r *report) ceiling(ctx context.Context, o options, dir string) (err error) {
-	if !wanted(o.Only, "echo") {
+	if len(o.Only) > 0 && !slices.Contains(o.Only, "echo") {
 		return nil
 	}
 	self, err := os.Executable()
@@ -102,7 +173,7 @@ func (r *report) ceiling(ctx context.Context, o options, dir string) (err error)
 		return err
 	}
 	o.Profile = ""
-	x, err := r.measure(ctx, o, p, operation{name: "echo", target: "the ceiling", want: http.StatusOK, build: func(ctx context.Context, n int64) (*http.Request, error) {
+	x, err := r.measure(ctx, o, &target{name: "net/http", p: p}, operation{name: "echo", target: "the ceiling", want: http.StatusOK, build: func(ctx context.Context, n int64) (*http.Request, error) {
 		return jsonRequest(ctx, p.url+"/", "", map[string]any{"n": n, "text": "Bewohnerparkausweis"})
 	}})
 	if err == nil {

@@ -32,6 +32,8 @@ func TestCheck(t *testing.T) {
 		{"service, tools", "services/forms/app.go", "forms", "tools/errdoc", "nothing imports tools"},
 		{"basis, tools", "services/basis/main.go", "main", "tools/demo", "nothing imports tools"},
 		{"platform, loadtest", "platform/run/run.go", "run", "loadtest/bench", "nothing imports tools or loadtest"},
+		{"loadtest, the cluster", "loadtest/bench/main.go", "main", "tools/cluster/local", ""},
+		{"loadtest, other tool", "loadtest/bench/main.go", "main", "tools/demo", "nothing imports tools"},
 		{"tool, itself", "tools/demo/main.go", "main", "tools/demo/browser", ""},
 		{"tool, other tool", "tools/demo/main.go", "main", "tools/errdoc", "nothing imports tools"},
 		{"tool, shared by tools", "tools/demo/main.go", "main", "tools/internal/gofiles", ""},

@@ -29,6 +29,8 @@ func judge(f gofiles.File, target string) string {
 	area, name := split(from)
 	targetArea, targetName := split(target)
 	switch {
+	case area == "loadtest" && target == "tools/cluster/local": // a whole installation to load
+		return ""
 	case (targetArea == "tools" || targetArea == "loadtest") && !within(target, area+"/"+name) && !within(target, area+"/internal"):
 		return "nothing imports tools or loadtest"
 	case isHelper(target) && !f.Test() && !isHelper(from):

@@ -62,7 +62,16 @@ type Cluster struct {
 }
 
 // Start starts everything and returns when it is ready. After an error nothing is left running.
-func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
+func Start(ctx context.Context, o Options) (*Cluster, error) {
+	return start(ctx, o, (*Cluster).openPostgres, (*Cluster).openBroker, (*Cluster).openConsul, (*Cluster).openServices)
+}
+
+// StartPostgres starts the database alone, with the roles and schemas of a cluster.
+func StartPostgres(ctx context.Context, o Options) (*Cluster, error) {
+	return start(ctx, o, (*Cluster).openPostgres)
+}
+
+func start(ctx context.Context, o Options, steps ...func(*Cluster, context.Context) error) (_ *Cluster, err error) {
 	if o.Bin == "" {
 		o.Bin = filepath.Join(o.Root, "bin")
 	}
@@ -93,21 +102,13 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 			err = errors.Join(err, c.Stop())
 		}
 	}()
-	steps := []struct {
-		what string
-		do   func(context.Context) error
-	}{
-		{"PostgreSQL", c.openPostgres},
-		{"three NATS nodes", c.openBroker},
-		{"Consul", c.openConsul},
-		{fmt.Sprintf("%d of each service", o.Instances), c.openServices},
-	}
-	for _, step := range steps {
+	names := []string{"PostgreSQL", "three NATS nodes", "Consul", fmt.Sprintf("%d of each service", o.Instances)}
+	for i, step := range steps {
 		began := time.Now()
-		if err := step.do(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", step.what, err)
+		if err := step(c, ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", names[i], err)
 		}
-		if _, err := fmt.Fprintf(o.Out, "%-24s ready after %5.1f s\n", step.what, time.Since(began).Seconds()); err != nil {
+		if _, err := fmt.Fprintf(o.Out, "%-24s ready after %5.1f s\n", names[i], time.Since(began).Seconds()); err != nil {
 			return nil, err
 		}
 	}
