@@ -137,6 +137,9 @@ func TestNATS(t *testing.T) {
 		if err := tr.Publisher().Publish(s+".thing.done.v1", m); err != nil {
 			t.Fatalf("%s publishes its own event: %v; the server said %v", s, err, heard.said)
 		}
+		if _, err := tr.Waiting(t.Context(), s); err != nil {
+			t.Errorf("%s asks what waits in its stream: %v; the server said %v", s, err, heard.said)
+		}
 	}
 	t.Run("services", func(t *testing.T) {
 		for _, s := range slices.Concat(owners, readers) {

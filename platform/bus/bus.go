@@ -222,7 +222,8 @@ func (r *Router) Run(ctx context.Context) error {
 
 func (r *Router) relay() *outbox.Relay {
 	return &outbox.Relay{
-		DB: r.cfg.DB, Send: r.send(r.cfg.Transport.Publisher()), Source: r.cfg.Service, PerTenant: r.cfg.EventsPerTenant, Log: r.cfg.Log,
+		DB: r.cfg.DB, Send: r.send(r.cfg.Transport.Publisher()), PerTenant: r.cfg.EventsPerTenant, Log: r.cfg.Log,
+		Waiting: func(ctx context.Context) (int, error) { return r.cfg.Transport.Waiting(ctx, r.cfg.Service) },
 	}
 }
 

@@ -81,7 +81,7 @@ func put(ctx context.Context, t *testing.T, d *db.DB, events ...event) {
 }
 
 func relay(d *db.DB, b *broker) *outbox.Relay {
-	return &outbox.Relay{DB: d, Send: b.send, Source: "payment", Log: slog.New(slog.DiscardHandler)}
+	return &outbox.Relay{DB: d, Send: b.send, Log: slog.New(slog.DiscardHandler)}
 }
 
 func once(t *testing.T, r *outbox.Relay) int {

@@ -24,12 +24,14 @@ type Send func(ctx context.Context, records []Record) []error
 // A tenant's backlog stops nobody else's events: a batch takes a few of each tenant, and no
 // tenant's go faster than PerTenant, so that they do not fill the streams either.
 type Relay struct {
-	DB     *db.DB
-	Send   Send
-	Source string // the service, for the log
-	Log    *slog.Logger
-	// PerTenant is how many events of one tenant go out in a second; 0 means 1000.
+	DB   *db.DB
+	Send Send
+	Log  *slog.Logger
+	// PerTenant is how many events of one tenant go out in a second at most; 0 means 1000.
 	PerTenant int
+	// Waiting tells how many sent events the slowest of those who hear them has still to take.
+	// Tenants with a backlog go slower while it does not keep up; nil lets them go on.
+	Waiting func(context.Context) (int, error)
 	Clock     func() time.Time // of the pace; nil means time.Now
 
 	pace   pace
@@ -68,9 +70,9 @@ func (r *Relay) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && failing == nil:
-			r.Log.ErrorContext(ctx, "events wait: the broker does not take them", "service", r.Source, "error", err)
+			r.Log.ErrorContext(ctx, "events wait: they cannot be sent", "error", err)
 		case err == nil && failing != nil:
-			r.Log.InfoContext(ctx, "events flow again", "service", r.Source)
+			r.Log.InfoContext(ctx, "events flow again")
 		}
 		failing = err
 		switch {
@@ -202,7 +204,9 @@ func (r *Relay) take(ctx context.Context) (records []Record, more bool, err erro
 	} else {
 		more, r.last = more || midway, ""
 	}
-	allowed := r.pace.allow(r.now(), count, r.PerTenant)
+	now := r.now()
+	r.pace.adjust(ctx, now, r.PerTenant, r.Waiting)
+	allowed := r.pace.allow(now, count)
 	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	taken := map[id.ID]bool{}
 	records = slices.DeleteFunc(records, func(rec Record) bool {

@@ -1,6 +1,8 @@
 package outbox_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -135,17 +137,74 @@ func TestRelay_BacklogOfOneTenantStopsNobodyElse(t *testing.T) {
 		for range 20 {
 			once(t, r)
 		}
-		if n := len(b.got) - len(others); n != 500 {
-			t.Errorf("%d events of the flood were sent without time passing, want 500", n)
+		if n := len(b.got) - len(others); n != 125 {
+			t.Errorf("%d events of the flood were sent without time passing, want a quarter of a second's", n)
 		}
-		for range 7 {
-			time.pass(1e9)
+		for range 23 { // quarters of a second
+			time.pass(1e9 / 4)
 			for range 10 {
 				once(t, r)
 			}
 		}
 		if n := len(b.got) - len(others); n != 3000 {
-			t.Errorf("%d events of the flood were sent in 7 s, want all 3000", n)
+			t.Errorf("%d events of the flood were sent in 6 s, want all 3000", n)
+		}
+	})
+}
+
+// Whoever wants more goes slower while those who hear the events do not keep up, and faster again
+// when they do; others do not notice.
+func TestRelay_KeepsThePaceOfTheSlowestConsumer(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB) {
+		time, waiting := newClock(), 0
+		var flood []event
+		for i := range 6000 {
+			flood = append(flood, event{fmt.Sprint("flood", i, "-"), i})
+		}
+		put(dbtest.Tenant(t, "erfurt"), t, d, flood...)
+		b := &broker{}
+		r := relay(d, b)
+		r.Clock, r.PerTenant = time.read, 800
+		r.Waiting = func(context.Context) (int, error) {
+			if waiting < 0 {
+				return 0, errors.New("no answer")
+			}
+			return waiting, nil
+		}
+		second := func() int {
+			before := len(b.got)
+			for range 4 {
+				time.pass(1e9 / 4)
+				for range 5 {
+					once(t, r)
+				}
+			}
+			return len(b.got) - before
+		}
+		second()
+		if n := second(); n != 800 {
+			t.Errorf("%d events in a second while nothing waits, want 800", n)
+		}
+		waiting = 1000
+		second()
+		if n := second(); n != 100 {
+			t.Errorf("%d events in a second while 1000 wait for a consumer, want 100", n)
+		}
+		put(dbtest.Tenant(t, "jena"), t, d, event{"jena-", 1})
+		if once(t, r); len(b.of("jena-")) != 1 {
+			t.Errorf("the event of another tenant waits: sent %v", b.of("jena-"))
+		}
+		waiting = -1
+		if n := second(); n != 100 {
+			t.Errorf("%d events in a second while the broker does not say what waits, want 100 as before", n)
+		}
+		waiting = 10
+		time.pass(11e9) // it was not asked for a while after that
+		for range 3 {
+			second()
+		}
+		if n := second(); n != 800 {
+			t.Errorf("%d events in a second, three seconds after the consumers keep up again, want 800", n)
 		}
 	})
 }

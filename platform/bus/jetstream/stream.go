@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -112,4 +113,27 @@ func (s Stream) keepsAll(ctx context.Context, st natsjs.Stream, have *natsjs.Str
 		}
 	}
 	return nil
+}
+
+// waitingTime bounds what Waiting may wait for the broker.
+const waitingTime = time.Second
+
+// Waiting returns how many messages of the stream the consumer that is furthest behind has
+// still to take or to ack; 0 if nobody listens. It waits for a second at most.
+func (t *Transport) Waiting(ctx context.Context, stream string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, waitingTime)
+	defer cancel()
+	st, err := t.js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	most := 0
+	list := st.ListConsumers(ctx)
+	for c := range list.Info() {
+		most = max(most, int(min(c.NumPending, math.MaxInt32))+c.NumAckPending)
+	}
+	if err := list.Err(); err != nil {
+		return 0, fmt.Errorf("consumers of stream %s: %w", stream, err)
+	}
+	return most, nil
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"basisdienste/platform/bus/jetstream"
 )
 
@@ -104,5 +106,36 @@ func TestStream_KeepsTheLastOfASubject(t *testing.T) {
 	}
 	if want := map[string]string{"a": "5", "b": "3", "c": "4"}; !maps.Equal(got, want) {
 		t.Errorf("a new group got the snapshots %v, want %v", got, want)
+	}
+}
+
+// Waiting is what the consumer furthest behind has neither taken nor acked.
+func TestTransport_Waiting(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	tr := b.transport(t, jetstream.Config{Prefetch: 4})
+	waits := func(want int) func() bool {
+		return func() bool {
+			n, err := tr.Waiting(t.Context(), "test")
+			return err == nil && n == want
+		}
+	}
+	eventually(t, "nothing waits where nobody listens", waits(0))
+	ms := make([]*message.Message, 10)
+	for i := range ms {
+		ms[i] = newMessage("a", "", i)
+	}
+	publish(t, tr, "test.a", ms...)
+	fast, slow := subscribe(t, t.Context(), tr.Subscriber("fast"), "test.a"), subscribe(t, t.Context(), tr.Subscriber("slow"), "test.a")
+	for range ms {
+		receive(t, fast, "a message").Ack()
+	}
+	eventually(t, "ten wait for the slow one", waits(10))
+	for range ms {
+		receive(t, slow, "a message").Ack()
+	}
+	eventually(t, "nothing waits", waits(0))
+	if n, err := tr.Waiting(t.Context(), "none"); err == nil {
+		t.Errorf("Waiting(none) = %d, nil, want an error: there is no such stream", n)
 	}
 }
