@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -17,7 +16,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -361,31 +359,11 @@ func (w *world) hugeBody(t *testing.T) {
 			t.Errorf("1 GB to %s: %d MB were taken before %d, %v", o, body.taken>>20, status, err)
 		}
 	}
-	peak := w.peakMB(t)
-	t.Logf("%d addresses; most memory in use so far: %d MB", asked, peak)
-	if peak > 500 {
-		t.Errorf("the process had %d MB in use, want less than 500", peak)
+	_, peak, err := w.Memory()
+	t.Logf("%d addresses; most memory in use so far: %d MB", asked, peak>>20)
+	if err != nil || peak == 0 || peak > 500<<20 {
+		t.Errorf("the process had %d MB in use, %v, want less than 500", peak>>20, err)
 	}
-}
-
-// peakMB is the most memory that the process had in use.
-func (w *world) peakMB(t testing.TB) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
-	if err != nil {
-		t.Logf("memory is not known here: %v", err)
-		return 0
-	}
-	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
-		if rest, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
-			kb, err := strconv.Atoi(strings.Fields(rest)[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kb / 1000
-		}
-	}
-	return 0
 }
 
 // suspended: new business is refused by every service, what is under way finishes, and the

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"basisdienste/platform/textbrowser"
+	"basisdienste/services/basis/process"
 )
 
 // TestJourney drives the whole journey by the program demo, twice on one folder: the second
@@ -41,7 +42,7 @@ func TestJourney(t *testing.T) {
 		out, err := exec.CommandContext(t.Context(), programs.Path(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
 		t.Logf("ready after %s; demo:\n%s", took.Round(time.Millisecond), out)
 		if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
-			t.Fatalf("demo = %v, want all steps seen\n%s", err, s.logTail(t))
+			t.Fatalf("demo = %v, want all steps seen\n%s", err, s.LogTail())
 		}
 		if took := s.stop(t); took > 5*time.Second {
 			t.Errorf("SIGTERM: ended after %s, want within 5 s", took)
@@ -57,7 +58,7 @@ func TestJourney(t *testing.T) {
 			t.Errorf("demo.json: section %s is missing", section)
 		}
 	}
-	if log := s.logTail(t); strings.Contains(log, `"level":"ERROR"`) {
+	if log := s.LogTail(); strings.Contains(log, `"level":"ERROR"`) {
 		t.Errorf("the log of two clean lives has errors:\n%s", log)
 	}
 }
@@ -65,9 +66,7 @@ func TestJourney(t *testing.T) {
 // TestDemo_StartsItsOwn is what `make demo` does.
 func TestDemo_StartsItsOwn(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), programs.Path(t, "demo"), "--basis", programs.Path(t, "basis"))
-	cmd.Env = environment()
-	out, err := cmd.CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), programs.Path(t, "demo"), "--basis", programs.Path(t, "basis")).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
 		t.Errorf("demo = %v, want all steps seen\n%s", err, out)
 	}
@@ -78,8 +77,8 @@ func TestSecondProcess(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start(t)
-	cmd := exec.CommandContext(t.Context(), s.program, "--data", t.TempDir(), "--listen", s.addr)
-	cmd.Env = environment()
+	cmd := exec.CommandContext(t.Context(), s.Program, "--data", t.TempDir(), "--listen", s.addr)
+	cmd.Env = process.Environment()
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "choose another address with --listen") {
 		t.Errorf("a second basis on %s = %v, %s, want to be told to choose another address", s.addr, err, out)

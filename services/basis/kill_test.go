@@ -42,15 +42,19 @@ func TestKill(t *testing.T) {
 
 	var starts []time.Duration
 	for range kills {
-		if s.cmd == nil {
+		if s.PID() == 0 {
 			began := time.Now()
-			s.exec(t)
+			if err := s.Launch(); err != nil {
+				t.Fatal(err)
+			}
 			if rng.IntN(6) == 0 { // while it starts
 				l.wait(0, time.Duration(rng.IntN(1200))*time.Millisecond)
 				s.kill(t)
 				continue
 			}
-			s.awaitReady(t)
+			if err := s.AwaitReady(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			starts = append(starts, time.Since(began))
 		}
 		if rng.IntN(5) == 0 { // in what goes on behind

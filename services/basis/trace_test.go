@@ -21,7 +21,7 @@ func TestTrace(t *testing.T) {
 	s.start(t)
 	out, err := exec.CommandContext(t.Context(), programs.Path(t, "demo"), "--url", s.url, "--data", s.dir).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "all 10 steps seen") {
-		t.Fatalf("demo = %v, want all steps seen\n%s%s", err, out, s.logTail(t))
+		t.Fatalf("demo = %v, want all steps seen\n%s%s", err, out, s.LogTail())
 	}
 	s.stop(t) // sends the last spans
 

@@ -9,15 +9,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"basisdienste/services/basis/process"
 )
 
 type options struct {
@@ -43,24 +43,31 @@ func drive(ctx context.Context, o options) (err error) {
 	if (o.URL == "") != (o.Data == "") {
 		return errors.New("a running basis needs both --url and --data")
 	}
-	if o.URL == "" {
-		dir, err := os.MkdirTemp("", "basis-demo-")
-		if err != nil {
-			return err
-		}
-		stop, url, err := start(ctx, o.Basis, dir)
-		if err != nil {
-			return err
-		}
-		o.URL, o.Data = url, dir
-		defer func() {
-			err = errors.Join(err, stop())
-			if !o.Keep {
-				err = errors.Join(err, os.RemoveAll(dir))
-			}
-		}()
+	if o.URL != "" {
 		return journeyOn(ctx, o)
 	}
+	dir, err := os.MkdirTemp("", "basis-demo-")
+	if err != nil {
+		return err
+	}
+	if !o.Keep {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	addr, err := process.FreeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	o.URL, o.Data = "http://"+addr, filepath.Join(dir, "data")
+	basis, err := process.Basis(o.Basis, addr, o.Data)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := basis.Start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, basis.Stop()) }()
+	fmt.Printf("basis is ready after %d ms at %s\n", time.Since(began).Milliseconds(), o.URL)
 	return journeyOn(ctx, o)
 }
 
@@ -77,54 +84,4 @@ func journeyOn(ctx context.Context, o options) error {
 		return err
 	}
 	return newJourney(d).run(ctx)
-}
-
-// start runs basis on the folder and returns how to stop it.
-func start(ctx context.Context, program, dir string) (stop func() error, url string, err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", err
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return nil, "", err
-	}
-	logFile, err := os.Create(filepath.Join(dir, "basis.log"))
-	if err != nil {
-		return nil, "", err
-	}
-	cmd := exec.Command(program, "--data", dir, "--listen", addr, "--demo") //nolint:noctx // ended by stop, after draining
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	if err := cmd.Start(); err != nil {
-		return nil, "", errors.Join(err, logFile.Close())
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	stop = func() error {
-		defer func() { _ = logFile.Close() }() // it was written by another process
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return err
-		}
-		select {
-		case err := <-exited:
-			return err
-		case <-time.After(15 * time.Second):
-			return errors.Join(errors.New("basis did not stop within 15 s"), cmd.Process.Kill())
-		}
-	}
-	began, tick := time.Now(), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for expectReady(ctx, "http://"+addr) != nil {
-		select {
-		case <-tick.C:
-		case err := <-exited:
-			text, _ := os.ReadFile(logFile.Name()) // shown if it can be read
-			return nil, "", fmt.Errorf("basis ended at once: %w\n%s", err, text)
-		}
-		if time.Since(began) > time.Minute || ctx.Err() != nil {
-			return nil, "", errors.Join(errors.New("basis was not ready within a minute; see "+logFile.Name()), stop())
-		}
-	}
-	fmt.Printf("basis is ready after %d ms at http://%s\n", time.Since(began).Milliseconds(), addr)
-	return stop, "http://" + addr, nil
 }
