@@ -16,6 +16,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"basisdienste/platform/fault"
 	"basisdienste/platform/obs"
 )
 
@@ -120,6 +121,9 @@ func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := p.try(r, body)
 	if err != nil {
 		_ = closeBody(r) // where the transport has not; the failure that counts is the call's
+		if fault.From(err).Kind == fault.KindTooSlow {
+			return nil, err // it is the caller's body
+		}
 		return nil, fmt.Errorf("%w: %w", unavailable(p.service), err)
 	}
 	if body != nil {
@@ -159,7 +163,7 @@ func (p *pool) try(r *http.Request, body *held) (*http.Response, error) {
 			return resp, nil
 		}
 		err = failed
-		if errors.Is(ctx.Err(), context.Canceled) || body.broke() {
+		if errors.Is(context.Cause(ctx), context.Canceled) || body.broke() {
 			done(errCaller)
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http/httputil"
 	"sync"
 
+	"basisdienste/platform/fault"
 	"basisdienste/platform/obs"
 	"basisdienste/platform/problem"
 )
@@ -31,6 +32,10 @@ func newProxy(p *pool) *proxy {
 		BufferPool: &buffers{},
 		ErrorLog:   slog.NewLogLogger(p.log.Handler(), slog.LevelDebug), // answers that broke off
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if fault.From(err).Kind == fault.KindTooSlow {
+				problem.Write(w, r, err)
+				return
+			}
 			if r.Context().Err() == nil {
 				p.log.WarnContext(r.Context(), "a request could not be passed on", "service", p.service, "error", err)
 			}

@@ -6,10 +6,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,17 +23,13 @@ func hasBody(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
-// bodyTime is how long a MaxBody of JSON may take to arrive; a longer one gets as much more.
-const bodyTime = 20 * time.Second
-
 // input is what a request type says of its body; it is asked once for each route.
 type input struct {
 	json, optional bool
 	most           int64
-	time           time.Duration
 }
 
-func inputOf(q any, perMaxBody time.Duration) input {
+func inputOf(q any) input {
 	in := input{json: true, most: MaxBody}
 	if _, none := q.(interface{ noBody() }); none {
 		in.json = false
@@ -44,7 +38,6 @@ func inputOf(q any, perMaxBody time.Duration) input {
 	if b, ok := q.(interface{ MaxBody() int64 }); ok {
 		in.most = b.MaxBody()
 	}
-	in.time = perMaxBody * time.Duration(max(1, in.most/MaxBody))
 	return in
 }
 
@@ -86,7 +79,7 @@ type OptionalBody struct{}
 
 func (OptionalBody) optionalBody() {}
 
-// jsonBody remembers where the answer goes: who sends too much or too slowly is cut off there.
+// jsonBody remembers where the answer goes: who sends too much is cut off there.
 type jsonBody struct {
 	io.ReadCloser
 	w http.ResponseWriter
@@ -109,22 +102,16 @@ func readJSON(r *http.Request, in input) ([]byte, error) {
 	for u, ok := server.(unwrapper); ok; u, ok = server.(unwrapper) {
 		server = u.Unwrap()
 	}
-	control := http.NewResponseController(server)
-	timed := control.SetReadDeadline(time.Now().Add(in.time)) == nil // calls inside the process have none
 	body, err := readAll(http.MaxBytesReader(server, r.Body, in.most), r.ContentLength)
-	if timed && err == nil {
-		// Left in place it would end the context of a handler that works longer.
-		err = control.SetReadDeadline(time.Time{})
-	}
 	var over *http.MaxBytesError
+	var own *fault.Error
 	switch {
 	case err == nil:
 		return body, nil
 	case errors.As(err, &over):
 		return nil, tooLarge(over.Limit)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		w.Header().Set("Connection", "close")
-		return nil, fault.New(fault.KindTooSlow, "body_too_slow", "the body did not arrive within %s", in.time)
+	case errors.As(err, &own):
+		return nil, own // the body came too slowly, see obs.Timeout
 	}
 	return nil, fault.Invalid("body_unreadable", "the body ended early").Because(err)
 }

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/go-kit/kit/endpoint"
 	httptransport "github.com/go-kit/kit/transport/http"
@@ -48,14 +47,12 @@ type Mux struct {
 	log     *slog.Logger
 	wrap    []func(http.Handler) http.Handler
 	onError func(http.ResponseWriter, *http.Request, error)
-
-	bodyTime time.Duration // in which a MaxBody of JSON has to arrive
 }
 
 // NewMux returns an empty Mux. Each wrap runs around every handler, the first outermost,
 // after the pattern matched, so that path values are there.
 func NewMux(log *slog.Logger, wrap ...func(http.Handler) http.Handler) *Mux {
-	return &Mux{mux: http.NewServeMux(), log: log, wrap: wrap, onError: problem.Write, bodyTime: bodyTime}
+	return &Mux{mux: http.NewServeMux(), log: log, wrap: wrap, onError: problem.Write}
 }
 
 // WithErrors returns a view of the same Mux whose routes answer errors by f: for a standard
@@ -129,7 +126,7 @@ type None struct{}
 // problem+json; one that is no fault is logged here, once, and nowhere else.
 func Route[Q, R any](m *Mux, pattern string, guard Guard, fn func(context.Context, Q) (R, error)) {
 	var zero Q
-	takes := inputOf(&zero, m.bodyTime)
+	takes := inputOf(&zero)
 	use := func(ctx context.Context, request any) (any, error) {
 		r := request.(*http.Request)
 		var q Q

@@ -17,8 +17,8 @@ import (
 // each request: the outermost middleware makes it, the others find it. It is one
 // allocation: the answer's writer, the context that leads to it, and our copy of the request.
 //
-// Tenant aside, it is written only by the goroutine that serves the request; requestID and
-// span are set before the handler, which may start others, and do not change.
+// Tenant aside, it is written only by the goroutine that serves the request; requestID, span
+// and motion are set before the handler, which may start others, and do not change.
 type exchange struct {
 	http.ResponseWriter
 	context.Context
@@ -28,6 +28,7 @@ type exchange struct {
 	bytes     int64
 	requestID [1]string // as a header's value
 	span      span
+	motion    *motion // nil outside of Timeout
 	route     string
 	tenant    atomic.Pointer[string] // slug; whoever finds the tenant first, in whichever goroutine
 }
@@ -159,6 +160,7 @@ func (x *exchange) outcome(finished bool) int {
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		x.status = status
+		x.moved()
 	}
 	x.ResponseWriter.WriteHeader(status)
 }
@@ -168,6 +170,15 @@ func (x *exchange) wrote(n int64) {
 		x.status = http.StatusOK
 	}
 	x.bytes += n
+	if n > 0 {
+		x.moved()
+	}
+}
+
+func (x *exchange) moved() {
+	if x.motion != nil {
+		x.motion.moved()
+	}
 }
 
 // Write implements http.ResponseWriter.

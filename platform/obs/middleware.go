@@ -1,7 +1,6 @@
 package obs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,24 +41,6 @@ func Recover(log *slog.Logger) func(http.Handler) http.Handler {
 				problem.Write(w, r, fault.From(errors.New("panic")))
 			}()
 			next.ServeHTTP(w, r)
-		})
-	}
-}
-
-// Timeout ends the request's context after d. If the handler then returns without an
-// answer, the client gets the problem "timeout" (503). The body may stream meanwhile: a
-// handler that hangs in reading or writing it is ended by the server's ReadTimeout and
-// WriteTimeout, not by this.
-func Timeout(d time.Duration) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			x, w, r := begin(w, r)
-			ctx, cancel := context.WithTimeout(r.Context(), d)
-			defer cancel()
-			next.ServeHTTP(w, x.with(ctx, r))
-			if x.status == 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				problem.Write(w, r, ctx.Err())
-			}
 		})
 	}
 }

@@ -38,7 +38,7 @@ func chain(h http.Handler, all ...middleware) http.Handler {
 
 // house is the whole chain in its intended order.
 func house(h http.Handler, log *slog.Logger, reg prometheus.Registerer) http.Handler {
-	return chain(h, obs.Recover(log), obs.Identify, obs.Trace, obs.Metrics(reg), obs.AccessLog(log), obs.Timeout(time.Minute))
+	return chain(h, obs.Recover(log), obs.Identify, obs.Trace, obs.Metrics(reg), obs.AccessLog(log), obs.Timeout(time.Minute, time.Hour))
 }
 
 func logTo(w io.Writer) *slog.Logger { return obs.Logger(w, slog.LevelInfo, obs.JSON) }
@@ -248,7 +248,7 @@ func TestMetrics(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := obs.Timeout(time.Second)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := obs.Timeout(time.Second, time.Hour)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/slow" {
 				<-r.Context().Done()
 			}
@@ -297,7 +297,7 @@ func TestExchange_ForeignWritersAndCallsInside(t *testing.T) {
 				t.Errorf("RequestID inside of a foreign writer (unwraps %v) = %q, want r1", unwraps, got)
 			}
 		})
-		get(t, chain(mux, obs.Identify, foreign, obs.AccessLog(logTo(&out)), obs.Timeout(time.Minute)), "/x", problem.RequestIDHeader, "r1")
+		get(t, chain(mux, obs.Identify, foreign, obs.AccessLog(logTo(&out)), obs.Timeout(time.Minute, time.Hour)), "/x", problem.RequestIDHeader, "r1")
 		if got := line(t, out.String()); got["status"] != 418.0 || got["request_id"] != "r1" || got["route"] != "/x" {
 			t.Errorf("line inside of a foreign writer (unwraps %v) = %v, want status 418, request id r1, route /x", unwraps, got)
 		}
@@ -434,7 +434,7 @@ func BenchmarkMiddlewares(b *testing.B) {
 		{"trace", chain(mux, obs.Trace)},
 		{"metrics", chain(mux, obs.Metrics(prometheus.NewRegistry()))},
 		{"accesslog", chain(mux, obs.AccessLog(log))},
-		{"timeout", chain(mux, obs.Timeout(time.Minute))},
+		{"timeout", chain(mux, obs.Timeout(time.Minute, time.Hour))},
 		{"all", house(mux, log, prometheus.NewRegistry())},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

@@ -73,8 +73,9 @@ const (
 	// keepEvents is longer than a handler is tried (see bus.Config.Patience): what is not handled
 	// at the time of a backup can be sent again after its restore.
 	keepEvents = 2 * time.Hour
-	// longestTransfer bounds an upload or a download; JSON bodies have less time (see kit).
-	longestTransfer = 10 * time.Minute
+	// longestTransfer bounds an upload, and a download: 20 MB at 100 kbit/s take 27 min. What does
+	// not move ends sooner, see obs.Timeout.
+	longestTransfer = 30 * time.Minute
 	// keepHandled is longer than the broker keeps a message (see bus.Streams).
 	keepHandled = 8 * 24 * time.Hour
 )

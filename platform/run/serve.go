@@ -35,7 +35,7 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 	}
 	for _, wrap := range []func(http.Handler) http.Handler{
 		p.limiter.ByAddress(limit.Quota{PerMinute: p.settings.AddressLimit, Burst: p.settings.AddressLimit / 10}, trusted...),
-		obs.Timeout(p.settings.RequestTime), obs.AccessLog(access), obs.Metrics(p.metrics), obs.Trace, obs.Identify, obs.Recover(p.log),
+		obs.Timeout(p.settings.RequestTime, longestTransfer), obs.AccessLog(access), obs.Metrics(p.metrics), obs.Trace, obs.Identify, obs.Recover(p.log),
 	} {
 		front = wrap(front)
 	}
@@ -50,7 +50,7 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 	}
 	p.server = &http.Server{
 		Handler: p.farewell(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ReadTimeout: longestTransfer, WriteTimeout: longestTransfer,
+		ReadTimeout: longestTransfer, WriteTimeout: 2 * longestTransfer, // from the header on: an upload, and its answer
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	p.parts.Go(func() {

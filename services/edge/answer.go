@@ -21,8 +21,7 @@ import (
 type answer struct {
 	http.ResponseWriter
 	edge    *edge
-	request *http.Request // as it came in
-	flow    flow
+	request *http.Request   // as it came in
 	host    string          // slug of the tenant whose host name was used
 	tenant  context.Context // acts for the tenant of the path; nil if that is not known
 
@@ -41,7 +40,6 @@ func (a *answer) WriteHeader(status int) {
 		return
 	}
 	a.began = true
-	a.flow.moved()
 	if a.host != "" {
 		a.toPublic()
 	}
@@ -110,7 +108,6 @@ func (a *answer) Write(b []byte) (int, error) {
 	if !a.began {
 		a.WriteHeader(http.StatusOK)
 	}
-	a.flow.moved()
 	if a.held != nil {
 		a.held.Write(b[:min(len(b), maxProblem-a.held.Len())])
 		return len(b), nil
@@ -126,7 +123,6 @@ func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 	if a.held != nil {
 		return io.Copy(writerOnly{a}, r)
 	}
-	defer a.flow.moved()
 	return io.Copy(a.ResponseWriter, r)
 }
 

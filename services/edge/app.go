@@ -40,7 +40,7 @@ func open(_ context.Context, h *run.Host) (run.Unit, error) {
 	}
 	e := &edge{
 		base: h.BaseURL, origin: base.Scheme + "://" + base.Host, host: strings.ToLower(base.Hostname()), headers: securityHeaders(base.Scheme == "https"),
-		static: web.Static(), site: site, dir: h.Dir, limiter: h.Limiter, clock: h.Clock,
+		static: web.Static(), site: site, dir: h.Dir, limiter: h.Limiter,
 	}
 	e.find(h.Services)
 	return run.Unit{Handler: e}, nil

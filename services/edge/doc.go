@@ -8,8 +8,7 @@
 //   - security headers on every answer that comes through it, and an icon for browsers;
 //   - a limit for each tenant that protects the others;
 //   - 503 with Retry-After for a service that is away, while the others go on;
-//   - that bodies stream both ways, for as long as they move: a request is given up when
-//     neither its body nor its answer has moved for the process's request_timeout;
+//   - that bodies stream both ways, for as long as they move (see obs.Timeout);
 //   - that a person with a browser, who opens a page, never gets problem+json: such an answer
 //     is shown as a page in words of German or English, with the same status;
 //   - that what X-Forwarded-For and the like say of a request comes from trusted proxies.

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"basisdienste/platform/discover"
 	"basisdienste/platform/fault"
@@ -25,7 +24,6 @@ type edge struct {
 	site     *web.Site
 	dir      *tenantdir.Dir
 	limiter  *limit.Limiter
-	clock    func() time.Time
 }
 
 const operation = "edge.request"
@@ -71,9 +69,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	dropForged(r)
 	a := &answer{ResponseWriter: w, edge: e, request: r}
-	a.flow.begin(r, e.clock)
-	defer a.flow.end()
-	e.serve(a, a.flow.request)
+	e.serve(a, r)
 	a.finish()
 }
 

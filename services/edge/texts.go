@@ -16,6 +16,11 @@ var texts = web.Texts{
 		"Unter dieser Adresse gibt es keine Gemeinde. Bitte prüfen Sie die Adresse, oder suchen Sie Ihre Gemeinde auf der Startseite.",
 		"There is no municipality at this address. Please check the address, or find your municipality on the start page.",
 	},
+	"error.body_too_slow.title": {"Die Übertragung hat zu lange gestockt", "The transfer was held up for too long"},
+	"error.body_too_slow": {
+		"Ihre Angaben sind nicht vollständig angekommen. Bitte prüfen Sie Ihre Verbindung, und senden Sie sie noch einmal ab.",
+		"Not all that you sent has arrived. Please check your connection, and send it again.",
+	},
 	"error.rate_limited": {
 		"Gerade kommen sehr viele Anfragen. Bitte warten Sie kurz und versuchen Sie es dann noch einmal.",
 		"Very many requests are coming in. Please wait a moment and try again.",
