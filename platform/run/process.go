@@ -222,6 +222,7 @@ func (p *Process) openDatabase(ctx context.Context, app App) (*db.DB, error) {
 	s := p.settings.Database
 	cfg := db.Config{
 		URL: s.URL, OwnerURL: s.OwnerURL, Schema: s.Prefix + app.Name, Conns: s.Conns, Log: p.log, Clock: p.clock, Process: p.holder(),
+		WaitTime: s.WaitTime, StatementTime: s.StatementTime, LockTime: s.LockTime, IdleTime: s.IdleTime,
 	}
 	if cfg.URL == "" {
 		cfg.URL = "sqlite:" + filepath.Join(p.settings.DataDir, app.Name+".db")

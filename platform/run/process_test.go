@@ -225,7 +225,8 @@ func TestRun_ArgumentsAndConfiguration(t *testing.T) {
 		return path
 	}
 	good := file("good.yaml", "server:\n  listen: 127.0.0.1:9999\n  service_key: "+strings.Repeat("k", 32)+"\n")
-	bad := file("bad.yaml", "server:\n  listen: nonsense\n  public_url: basis\n  service_key: short\n  trusted_proxies: [everywhere]\n  drain_timeout: 0s\n")
+	bad := file("bad.yaml", "server:\n  listen: nonsense\n  public_url: basis\n  service_key: short\n  trusted_proxies: [everywhere]\n  drain_timeout: 0s\n"+
+		"  database: {wait_time: 1ms, statement_time: 20s, lock_time: 30s, idle_time: 11m}\n")
 	unknown := file("unknown.yaml", "server:\n  lisen: 127.0.0.1:1\n")
 	stray := file("stray.yaml", "paiment:\n  x: 1\n")
 	for _, c := range []struct {
@@ -240,7 +241,7 @@ func TestRun_ArgumentsAndConfiguration(t *testing.T) {
 		{"no such file", []string{"--config", dir + "/none.yaml"}, nil, []string{"none.yaml"}},
 		{"in order", []string{"--check-config", "--config", good}, []string{"the configuration is in order"}, nil},
 		{"printed", []string{"--print-config", "--config", good}, []string{"listen: 127.0.0.1:9999"}, nil},
-		{"each mistake", []string{"--check-config", "--config", bad}, nil, []string{"listen", "public_url", "service_key", "trusted_proxies", "drain_timeout"}},
+		{"each mistake", []string{"--check-config", "--config", bad}, nil, []string{"listen", "public_url", "service_key", "trusted_proxies", "drain_timeout", "database.wait_time", "database.lock_time", "database.idle_time"}},
 		{"unknown key", []string{"--check-config", "--config", unknown}, nil, []string{"lisen"}},
 		{"unknown section", []string{"--check-config", "--config", stray}, nil, []string{"paiment"}},
 	} {

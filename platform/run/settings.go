@@ -92,6 +92,12 @@ type DatabaseSettings struct {
 	OwnerURL string `config:"owner_url,secret"` // of the role that migrates; without it nothing is migrated at the start
 	Prefix   string `config:"schema_prefix"`    // each service's schema is named prefix + service
 	Conns    int    `config:"connections"`
+
+	// PostgreSQL alone; whoever waits for longer hears database_unavailable.
+	WaitTime      time.Duration `config:"wait_time"`      // for a connection
+	StatementTime time.Duration `config:"statement_time"` // of one statement
+	LockTime      time.Duration `config:"lock_time"`      // of which it may wait for others
+	IdleTime      time.Duration `config:"idle_time"`      // between two statements of a transaction
 }
 
 // Defaults are the settings where nothing else is said.
@@ -99,8 +105,9 @@ func Defaults() Settings {
 	return Settings{
 		Listen: "127.0.0.1:8080", DataDir: "data", Log: LogSettings{Level: "info", Format: "auto", Access: true},
 		RequestTime: 30 * time.Second, DrainTime: 4 * time.Second, AddressLimit: 6000, EventsPerTenant: 1000,
-		Broker: BrokerSettings{Replicas: 3},
-		Consul: ConsulSettings{Scheme: "http", CheckInterval: 5 * time.Second, DeregisterAfter: time.Minute},
+		Database: DatabaseSettings{WaitTime: 5 * time.Second, StatementTime: 30 * time.Second, LockTime: 10 * time.Second, IdleTime: time.Minute},
+		Broker:   BrokerSettings{Replicas: 3},
+		Consul:   ConsulSettings{Scheme: "http", CheckInterval: 5 * time.Second, DeregisterAfter: time.Minute},
 	}
 }
 
@@ -113,13 +120,10 @@ func (s *Settings) Validate() error {
 	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Host == "" || strings.HasSuffix(u.Path, "/")) {
 		errs = append(errs, fmt.Errorf("public_url: %q is no base URL, want for example https://basis.example.de", s.PublicURL))
 	}
-	if s.Database.URL == "" && s.Database.OwnerURL != "" {
-		errs = append(errs, errors.New("database: owner_url (migrates) is nothing without url (serves)"))
-	}
 	if (s.TLS.CertFile == "") != (s.TLS.KeyFile == "") {
 		errs = append(errs, errors.New("tls: cert_file and key_file go together"))
 	}
-	errs = append(errs, s.Broker.validate(), s.Consul.validate())
+	errs = append(errs, s.Database.validate(), s.Broker.validate(), s.Consul.validate())
 	if (len(s.Broker.URLs) > 0 || s.Consul.Address != "") && s.ServiceSecret == "" {
 		errs = append(errs, errors.New("service_key: several processes need the same one; set 32 random characters or more"))
 	}
@@ -138,6 +142,29 @@ func (s *Settings) Validate() error {
 	_, proxies := networks("trusted_proxies", s.TrustedProxy)
 	_, readers := networks("metrics_from", s.MetricsFrom)
 	return errors.Join(append(errs, proxies, readers)...)
+}
+
+func (d DatabaseSettings) validate() error {
+	var errs []error
+	if d.URL == "" && d.OwnerURL != "" {
+		errs = append(errs, errors.New("database: owner_url (migrates) is nothing without url (serves)"))
+	}
+	if d.Conns < 0 {
+		errs = append(errs, fmt.Errorf("database.connections: %d, want 1 or more", d.Conns))
+	}
+	const least, most = 100 * time.Millisecond, 10 * time.Minute
+	for _, bound := range []struct {
+		key  string
+		time time.Duration
+	}{{"wait_time", d.WaitTime}, {"statement_time", d.StatementTime}, {"lock_time", d.LockTime}, {"idle_time", d.IdleTime}} {
+		if bound.time < least || bound.time > most {
+			errs = append(errs, fmt.Errorf("database.%s: %s, want %s to %s", bound.key, bound.time, least, most))
+		}
+	}
+	if d.LockTime > d.StatementTime {
+		errs = append(errs, fmt.Errorf("database.lock_time: %s is more than statement_time (%s), which would end first", d.LockTime, d.StatementTime))
+	}
+	return errors.Join(errs...)
 }
 
 func (b BrokerSettings) validate() error {
