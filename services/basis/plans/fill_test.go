@@ -46,8 +46,14 @@ func tables() []table {
 		}},
 		{"payment", "idempotency", "", 16_000, map[string]string{"actor": "'client:efa'", "operation": "'POST /x'", "key": "'k-' || n", "at": now}},
 		{"payment", "audit_log", "", 16_000, map[string]string{"seq": "n", "object": "'payment:' || n", "at": past}},
+		// A few of them are old enough to be purged, more than one chunk.
+		{"payment", "outbox", "", 100_000, map[string]string{
+			"id": uid, "type": "'payment.transaction.payed.v1'", "subject": "'t-' || n", "holder": "'gone'", "payload": "'{}'",
+			"at": now, "sent_at": "CASE WHEN n % 20 = 0 THEN " + past + " - n ELSE " + now + " - 3600000000 END",
+		}},
+		{"payment", "inbox", "", 100_000, map[string]string{"consumer": "'c'", "id": uid, "at": "CASE WHEN n % 20 = 0 THEN " + past + " - 8 * " + day + " - n ELSE " + now + " END"}},
 		{"forms", "applications", "", 150_000, map[string]string{
-			"id": uid, "form": "'hundesteuer'", "state": "CASE WHEN " + few + " THEN 'draft' WHEN n % 100 = 3 THEN 'rejected' ELSE 'accepted' END", "subject": "'citizen-' || n % 5000",
+			"id": uid, "form": "'hundesteuer'", "form_version": "1", "state": "CASE WHEN " + few + " THEN 'draft' WHEN n % 100 = 3 THEN 'rejected' ELSE 'accepted' END", "subject": "'citizen-' || n % 5000",
 			"reference": "'F-' || n", "created_at": past, "edited_at": "CASE WHEN " + few + " THEN " + now + " ELSE " + past + " END", "submitted_at": "CASE WHEN " + few + " THEN NULL::bigint ELSE " + past + " END",
 			"paid_at": "NULL::bigint", "decided_at": past, "answers": "'{}'", "contact": "'{}'", "taken_over": "'{}'",
 		}},
@@ -71,7 +77,8 @@ func tables() []table {
 			"tenant_id": "t.tenant_id", "appointment_id": "t.id", "office_id": "t.office_id", "resource_id": "t.resource_id", "grain": "n",
 		}},
 		{"booking", "days", "", 16_000, map[string]string{"office_id": "'office-' || n % 5", "day": now + " / " + day + " - 30 + n"}},
-		{"tenants", "usage", "", 16_000, map[string]string{"month": "'2026-01'", "counter": "'c-' || n"}},
+		{"tenants", "usage", "", 16_000, map[string]string{"month": "2000 + n % 50 || '-01'", "counter": "'c-' || n"}},
+		{"tenants", "usage_slots", "", 16_000, map[string]string{"month": "2000 + n % 50 || '-01'", "counter": "'c-' || n"}},
 		{"auth", "sessions", "", 24_000, map[string]string{"id": uid, "cookie": "'c-' || n", "kind": "'citizen'", "subject": "'citizen-' || n % 5000", "expires_at": soon}},
 		{"auth", "codes", "sessions t", 16_000, map[string]string{"tenant_id": "t.tenant_id", "code": "'c-' || n", "session_id": "t.id", "request": "'{}'", "expires_at": soon, "keep_until": soon, "jti": "'j-' || n"}},
 		{"auth", "revoked_tokens", "", 16_000, map[string]string{"jti": "'j-' || n", "expires_at": soon}},
