@@ -6,9 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"basisdienste/platform/runtest"
+	"basisdienste/services/basis/clients"
+	"basisdienste/services/basis/process"
 )
 
 const root = "../.."
@@ -41,92 +39,54 @@ func output(t testing.TB, env []string, name string, args ...string) (status int
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// programs are built once for this test: basis here, k6 in the user's cache, which takes some
-// minutes the first time.
-var programs struct {
-	once      sync.Once
-	dir       string
-	basis, k6 string
-	err       error
-}
+// What the tests run is built once: basis for them; k6 in the user's cache, which takes some
+// minutes the first time; and measure, so that run.sh, several times at once below, finds it.
+var (
+	programs = clients.Programs{Packages: []string{"basisdienste/services/basis"}}
+	buildK6  = sync.OnceValues(func() (path string, err error) {
+		cmd := exec.Command("sh", "-c", "go build -o bin/ ./loadtest/measure && exec tools/build.sh k6")
+		cmd.Dir, cmd.Stderr = root, os.Stderr
+		out, err := cmd.Output()
+		return strings.TrimSpace(string(out)), err
+	})
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if programs.dir != "" {
-		os.RemoveAll(programs.dir)
-	}
+	programs.Remove()
 	os.Exit(code)
 }
 
 func build(t testing.TB) (basis, k6 string) {
 	t.Helper()
-	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "basis-k6test-"); programs.err != nil {
-			return
-		}
-		programs.basis = filepath.Join(programs.dir, "basis")
-		status, said := output(t, nil, "go", "build", "-o", programs.basis, "./services/basis")
-		if status == 0 { // run.sh, several times at once below, then finds it built
-			status, said = output(t, nil, "go", "build", "-o", "bin/", "./loadtest/measure")
-		}
-		if status == 0 {
-			status, said = output(t, nil, "tools/build.sh", "k6")
-			lines := strings.Split(strings.TrimSpace(said), "\n")
-			programs.k6 = lines[len(lines)-1]
-		}
-		if status != 0 {
-			programs.err = errors.New(said)
-		}
-	})
-	if programs.err != nil {
-		t.Fatalf("build: %v", programs.err)
+	k6, err := buildK6()
+	if err != nil {
+		t.Fatalf("build: %v", err)
 	}
-	return programs.basis, programs.k6
+	return programs.Path(t, "basis"), k6
 }
 
 // start runs basis with demo content until the test ends; it returns address and folder.
 func start(t testing.TB, program string) (url, data string) {
 	t.Helper()
 	data = filepath.Join(t.TempDir(), "data")
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addr, err := process.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
+	p, err := process.Basis(program, addr, data, process.Unlimited()...)
+	if err == nil {
+		err = p.Start(t.Context())
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	cmd := exec.Command(program, "--data", data, "--listen", addr, "--demo")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.Env = append(os.Environ(), "BASIS_SERVER__LOG__ACCESS=false",
-		"BASIS_SERVER__REQUESTS_PER_MINUTE_AND_ADDRESS=1000000", "BASIS_BOOKING__HOLDS_PER_MINUTE_AND_ADDRESS=100000")
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start basis: %v", err)
-	}
 	t.Cleanup(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Errorf("end basis: %v", err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("basis ended with %v\n%s", err, log.Bytes())
+		if err := p.Stop(); err != nil {
+			t.Error(err)
 		}
 	})
-	url = "http://" + addr
-	client := &http.Client{Timeout: 5 * time.Second}
-	runtest.Eventually(t, "basis is ready", func() bool {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/readyz", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return false
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
-	})
-	return url, data
+	return "http://" + addr, data
 }
 
 // summary is what lib/summary.js writes.
