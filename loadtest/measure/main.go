@@ -20,6 +20,9 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"basisdienste/loadtest/internal/host"
+	"basisdienste/services/basis/process"
 )
 
 type options struct {
@@ -71,7 +74,7 @@ func measure(ctx context.Context, o options) (err error) {
 	if err := os.MkdirAll(o.Results, 0o750); err != nil {
 		return err
 	}
-	r := run{o: o, began: time.Now(), machine: thisMachine()}
+	r := run{o: o, began: time.Now(), machine: host.This()}
 	if o.URL == "" {
 		dir, err := os.MkdirTemp("", "basis-loadtest-")
 		if err != nil {
@@ -79,10 +82,10 @@ func measure(ctx context.Context, o options) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		r.o.Data = filepath.Join(dir, "data")
-		if r.server, r.grown, err = freshBasis(ctx, &r.o, dir); err != nil {
+		if r.server, r.grown, err = freshBasis(ctx, &r.o); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, r.server.stop()) }()
+		defer func() { err = errors.Join(err, r.server.Stop()) }()
 	}
 	if len(r.o.Metrics) == 0 {
 		r.o.Metrics = []string{strings.TrimRight(r.o.URL, "/") + "/metrics"}
@@ -130,13 +133,13 @@ func scenarios(dir string) []string {
 type run struct {
 	o       options
 	began   time.Time
-	machine machine
-	server  *server // nil if it was running before
+	machine host.Machine
+	server  *process.Process // nil if it was running before
 
 	before, after usage
-	idle          float64    // CPU seconds a second, at rest
-	cores         processors // between before and after
-	k6CPU         float64    // seconds
+	idle          float64         // CPU seconds a second, at rest
+	cores         host.Processors // between before and after
+	k6CPU         float64         // seconds
 	took          time.Duration
 	grown         int64 // bytes of the data folder, first before the load, then by it; only of a server that was started
 	k6            figures
@@ -201,7 +204,7 @@ func (r *run) load(ctx context.Context, script string) error {
 		return err
 	}
 	r.idle = (r.before.cpu - rest.cpu) / time.Since(began).Seconds()
-	began, cores := time.Now(), readProcessors()
+	began, cores := time.Now(), host.ReadProcessors()
 	if err := r.runK6(ctx, script); err != nil {
 		return err
 	}
@@ -211,13 +214,12 @@ func (r *run) load(ctx context.Context, script string) error {
 	if r.after, err = readUsage(ctx, r.o.Metrics); err != nil {
 		return err
 	}
-	now := readProcessors()
-	r.cores = processors{now.idle - cores.idle, now.stolen - cores.stolen, now.all - cores.all}
+	r.cores = host.ReadProcessors().Since(cores)
 	r.took = time.Since(began)
 	if r.server == nil {
 		return nil
 	}
-	if err := r.server.stop(); err != nil { // what is in the journals goes into the tables
+	if err := r.server.Stop(); err != nil { // what is in the journals goes into the tables
 		return err
 	}
 	bytes, err := size(r.o.Data)

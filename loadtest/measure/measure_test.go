@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"basisdienste/loadtest/internal/host"
+	"basisdienste/services/basis/process"
 )
 
 func TestMayLoad(t *testing.T) {
@@ -36,8 +39,8 @@ func TestMayLoad(t *testing.T) {
 	}
 }
 
-// process shows metrics as one of ours does.
-func process(t *testing.T, cpu float64) string {
+// metrics shows them as one of ours does.
+func metrics(t *testing.T, cpu float64) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "# HELP process_cpu_seconds_total Total.\nprocess_cpu_seconds_total %g\nprocess_resident_memory_bytes 1e+08\ngo_goroutines 50\nother{a=\"b\"} 7\n", cpu)
@@ -50,7 +53,7 @@ func TestReadUsage(t *testing.T) {
 	t.Parallel()
 	hidden := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(hidden.Close)
-	one, two := process(t, 1.5), process(t, 2.25)
+	one, two := metrics(t, 1.5), metrics(t, 2.25)
 	tests := []struct {
 		name      string
 		addresses []string
@@ -72,9 +75,9 @@ func TestPage_Costs(t *testing.T) {
 	t.Parallel()
 	// 10 s of load cost 3 s of CPU, of which half a second would have been used anyway.
 	r := run{
-		o: options{Scenario: "forms"}, server: &server{}, began: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), took: 10 * time.Second, idle: 0.05,
+		o: options{Scenario: "forms"}, server: &process.Process{}, began: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), took: 10 * time.Second, idle: 0.05,
 		before: usage{true, 1, 100e6, 40}, after: usage{true, 4, 120e6, 41}, grown: 500_000,
-		cores: processors{idle: 8, stolen: 1, all: 20}, k6CPU: 2,
+		cores: host.Processors{Idle: 8, Stolen: 1, All: 20}, k6CPU: 2,
 		k6: figures{Iterations: 50, Requests: 100, Seconds: 10, OK: true},
 	}
 	page := string(r.page())

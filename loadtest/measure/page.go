@@ -27,11 +27,11 @@ func (r *run) page() []byte {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, args...))
 	}
-	row("machine", "%s, %d cores, %.1f GB memory, Linux %s", m.processor, m.cores, m.memory/1e9, m.kernel)
-	if r.server != nil && r.cores.all > 0 {
+	row("machine", "%s, %d cores, %.1f GB memory, Linux %s", m.Processor, m.Cores, m.Memory/1e9, m.Kernel)
+	if r.server != nil && r.cores.All > 0 {
 		row("its cores meanwhile", "%s", r.meanwhile())
 	}
-	row("commit", "%s", m.commit)
+	row("commit", "%s", m.Commit)
 	row("command", "`%s`", r.asked())
 	row("target", "%s", r.target())
 	row("warmed up", "by %s of journey", r.o.Warm)
@@ -88,11 +88,11 @@ func (r *run) costs(row func(string, string, ...any)) {
 // meanwhile says who used the machine's cores during the load: what others took is what makes
 // the figures noisy.
 func (r *run) meanwhile() string {
-	share := func(seconds float64) float64 { return max(seconds, 0) / r.cores.all * 100 }
+	share := func(seconds float64) float64 { return max(seconds, 0) / r.cores.All * 100 }
 	server := r.after.cpu - r.before.cpu
-	others := r.cores.all - r.cores.idle - r.cores.stolen - server - r.k6CPU
+	others := r.cores.All - r.cores.Idle - r.cores.Stolen - server - r.k6CPU
 	return fmt.Sprintf("server %.0f %%, k6 %.0f %%, other programs %.0f %%, taken by the host %.0f %%, idle %.0f %%",
-		share(server), share(r.k6CPU), share(others), share(r.cores.stolen), share(r.cores.idle))
+		share(server), share(r.k6CPU), share(others), share(r.cores.Stolen), share(r.cores.Idle))
 }
 
 func (r *run) target() string {

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -104,83 +101,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	}
-}
-
-// clockTicks is how the kernel's counters count a second: USER_HZ, fixed on Linux.
-const clockTicks = 100
-
-// processors is the time of all cores so far, in seconds: idle, taken by the host of a virtual
-// machine, and all together.
-type processors struct{ idle, stolen, all float64 }
-
-// readProcessors reads /proc/stat; all is 0 where there is none.
-func readProcessors() (p processors) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return p
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	// cpu user nice system idle iowait irq softirq steal guest guest_nice; the guests are in user.
-	for i, field := range strings.Fields(first) {
-		ticks, err := strconv.ParseFloat(field, 64)
-		if err != nil || i > 8 {
-			continue
-		}
-		p.all += ticks / clockTicks
-		switch i {
-		case 4, 5:
-			p.idle += ticks / clockTicks
-		case 8:
-			p.stolen += ticks / clockTicks
-		}
-	}
-	return p
-}
-
-// machine is what the load ran on.
-type machine struct {
-	processor, kernel, commit string
-	cores                     int
-	memory                    float64 // bytes
-}
-
-func thisMachine() machine {
-	m := machine{processor: "unknown processor", cores: runtime.NumCPU(), kernel: firstField("/proc/sys/kernel/osrelease")}
-	if v := lineValue("/proc/cpuinfo", "model name"); v != "" {
-		m.processor = v
-	}
-	if kb, err := strconv.ParseFloat(strings.TrimSuffix(lineValue("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
-		m.memory = kb * 1024
-	}
-	m.commit = "unknown commit"
-	if out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil { //nolint:noctx // at once
-		m.commit = strings.TrimSpace(string(out))
-		changed, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no", "--", "services", "platform", "go.mod").Output() //nolint:noctx // at once
-		if err != nil || len(changed) > 0 {
-			m.commit += " with changes that are not committed"
-		}
-	}
-	return m
-}
-
-func firstField(file string) string {
-	text, err := os.ReadFile(file)
-	if fields := strings.Fields(string(text)); err == nil && len(fields) > 0 {
-		return fields[0]
-	}
-	return "unknown"
-}
-
-// lineValue is what stands after the colon of the first line with a name.
-func lineValue(file, name string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
