@@ -62,6 +62,10 @@ loadtest: ## k6: SCENARIO=journey URL=… DATA=… RATE=… (without URL a fresh
 bench: basis ## measure requests/s and CPU per request (BENCHFLAGS=…)
 	$(GO) run ./loadtest/bench $(BENCHFLAGS)
 
+.PHONY: latency
+latency: build ## start a fresh cluster, drive it, measure how long events take (LATENCYFLAGS=…); writes loadtest/results/latency.md
+	$(GO) run ./loadtest/latency $(LATENCYFLAGS)
+
 .PHONY: build
 build: ## build every program into bin/
 	$(GO) build -o bin/ ./services/... ./tools/basisctl/...

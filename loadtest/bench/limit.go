@@ -36,9 +36,6 @@ func (t *target) watch(ctx context.Context) func(before, after spent) (string, e
 	}
 }
 
-// full is the share of the cores from which on they are what limits.
-const full = 0.9
-
 // limit names what limited a load, and what that was read from: where the cores are busy, who
 // uses them most; otherwise what most sessions and threads wait for.
 func limit(before, after spent, w host.Waits, onDisk float64) string {
@@ -66,18 +63,16 @@ func limit(before, after spent, w host.Waits, onDisk float64) string {
 		return m
 	}
 	name := most(used).name
-	if idle > 1-full {
-		const notable = 0.5 // sessions or threads, in the mean
+	if 1-idle < host.Full {
 		name = "nothing that is full: round trips, and waits for one another inside the process"
-		if m := most([]part{{"waits for locks", w.Locks}, {"disk sync", w.Sync + onDisk}, {"PostgreSQL's inner locks", w.Inside}, {"reading from disk", w.Reading}}); m.much > notable {
-			name = m.name
+		if what, n := w.Most(onDisk); n >= host.Notable {
+			name = what
 		}
 	}
 	text := fmt.Sprintf("%s (cores: basis %.0f %%, PostgreSQL %.0f %%, load client %.0f %%, others %.0f %%, host %.0f %%, idle %.0f %%; threads of basis on the disk %.1f",
 		name, 100*used[0].much, 100*used[1].much, 100*used[2].much, 100*used[3].much, 100*used[4].much, 100*idle, onDisk)
 	if w.Looks > 0 {
-		text += fmt.Sprintf("; PostgreSQL's sessions in the mean of %d looks: running %.1f, disk sync %.1f, locks %.1f, inner locks %.1f, reading %.1f, waiting for our next statement %.1f",
-			w.Looks, w.Running, w.Sync, w.Locks, w.Inside, w.Reading, w.Statement)
+		text += "; " + w.String()
 	}
 	return text + ")"
 }

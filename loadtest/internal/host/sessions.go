@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -17,6 +18,32 @@ type Waits struct {
 	Inside    float64 // for the server's own short locks, buffers and other processes
 	Reading   float64 // for other disk work
 	Statement float64 // in a transaction, for the client's next statement
+}
+
+// Most is what most sessions waited for, and how many; threads of a program that waited for the
+// disk count with those that wait for the log.
+func (w Waits) Most(threadsOnDisk float64) (what string, n float64) {
+	for _, wait := range []struct {
+		what string
+		n    float64
+	}{{"waits for locks", w.Locks}, {"disk sync", w.Sync + threadsOnDisk}, {"PostgreSQL's inner locks", w.Inside}, {"reading from disk", w.Reading}} {
+		if wait.n > n {
+			what, n = wait.what, wait.n
+		}
+	}
+	return what, n
+}
+
+// Full is the share of the cores from which on they are what limits, and Notable the number of
+// sessions or threads from which on it is what they wait for.
+const (
+	Full    = 0.9
+	Notable = 0.5
+)
+
+func (w Waits) String() string {
+	return fmt.Sprintf("PostgreSQL's sessions in the mean of %d looks: running %.1f, disk sync %.1f, locks %.1f, inner locks %.1f, reading %.1f, waiting for their client's next statement %.1f",
+		w.Looks, w.Running, w.Sync, w.Locks, w.Inside, w.Reading, w.Statement)
 }
 
 // looks is how often sessions and threads are looked at.
