@@ -9,6 +9,7 @@ import (
 
 	"basisdienste/platform/certs"
 	"basisdienste/platform/run"
+	"basisdienste/services/basis/process"
 )
 
 // openBroker makes three NATS nodes from deploy/nats, with certificates of the day.
@@ -34,7 +35,7 @@ func (c *Cluster) openBroker(ctx context.Context) error {
 	clients, routes, monitors := make([]string, nodes), make([]string, nodes), make([]string, nodes)
 	for i := range nodes {
 		for _, list := range [][]string{clients, routes, monitors} {
-			if list[i], err = c.ports.next(); err != nil {
+			if list[i], err = c.ports.next(ctx); err != nil {
 				return err
 			}
 		}
@@ -53,8 +54,8 @@ func (c *Cluster) openBroker(ctx context.Context) error {
 			env = append(env, "NATS_PASSWORD_"+strings.ToUpper(user)+"="+brokerPassword(user))
 		}
 		c.Broker = append(c.Broker, &Process{
-			Name: name, program: program, args: []string{"--config", filepath.Join(c.opts.Root, "deploy/nats/nats-server.conf")},
-			env: env, dir: dir, ready: answers("http://" + monitors[i] + "/healthz"),
+			Name: name, Program: program, Args: []string{"--config", filepath.Join(c.opts.Root, "deploy/nats/nats-server.conf")},
+			Env: env, Dir: dir, Ready: process.Answers("http://" + monitors[i] + "/healthz"),
 		})
 		c.brokerMonitors = append(c.brokerMonitors, monitors[i])
 	}

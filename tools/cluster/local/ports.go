@@ -1,8 +1,11 @@
 package local
 
 import (
+	"context"
 	"net"
 	"sync"
+
+	"basisdienste/services/basis/process"
 )
 
 // ports hands out addresses on loopback that nobody listens on, each once.
@@ -11,16 +14,12 @@ type ports struct {
 	given map[string]bool
 }
 
-func (p *ports) next() (address string, err error) {
+func (p *ports) next(ctx context.Context) (address string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+		address, err := process.FreeAddress(ctx)
 		if err != nil {
-			return "", err
-		}
-		address := l.Addr().String()
-		if err := l.Close(); err != nil {
 			return "", err
 		}
 		if !p.given[address] {

@@ -22,7 +22,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	address, err := c.ports.next()
+	address, err := c.ports.next(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,12 +60,12 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 		}
 	}
 	c.Postgres = &Process{
-		Name: "postgres", program: filepath.Join(bin, "postgres"), dir: dir, as: as, quit: syscall.SIGINT, // without waiting for clients to leave
-		args: []string{
+		Name: "postgres", Program: filepath.Join(bin, "postgres"), Dir: dir, As: as, Quit: syscall.SIGINT, // without waiting for clients to leave
+		Args: []string{
 			"-D", data, "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "port=" + port(address),
 			"-c", "max_connections=300", "-c", "shared_buffers=256MB", "-c", "jit=off", // as in deploy/postgres/postgresql.conf
 		},
-		ready: func(context.Context) error {
+		Ready: func(context.Context) error {
 			return command("psql", "-h", dir, "-p", port(address), "-U", "postgres", "-q", "-c", "SELECT 1")
 		},
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"basisdienste/platform/run"
+	"basisdienste/services/basis/process"
 )
 
 // openConsul makes one agent that is its own server and keeps nothing on disk.
@@ -27,15 +28,15 @@ func (c *Cluster) openConsul(ctx context.Context) error {
 	}
 	var listen [3]string
 	for i := range listen {
-		if listen[i], err = c.ports.next(); err != nil {
+		if listen[i], err = c.ports.next(ctx); err != nil {
 			return err
 		}
 	}
 	c.consulAddress = listen[0]
 	c.Consul = &Process{
-		Name: "consul", program: program, dir: dir, quit: syscall.SIGKILL, // it keeps nothing, and complains otherwise
-		ready: answers("http://" + listen[0] + "/v1/health/state/any?consistent"),
-		args: []string{
+		Name: "consul", Program: program, Dir: dir, Quit: syscall.SIGKILL, // it keeps nothing, and complains otherwise
+		Ready: process.Answers("http://" + listen[0] + "/v1/health/state/any?consistent"),
+		Args: []string{
 			"agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-log-level=warn", "-http-port=" + port(listen[0]), "-server-port=" + port(listen[1]),
 			"-serf-lan-port=" + port(listen[2]), "-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1",
 		},
@@ -52,7 +53,7 @@ func (c *Cluster) openServices(ctx context.Context) error {
 	edge := c.opts.Listen
 	if edge == "" || port(edge) == "0" {
 		var err error
-		if edge, err = c.ports.next(); err != nil {
+		if edge, err = c.ports.next(ctx); err != nil {
 			return err
 		}
 	}
@@ -63,7 +64,7 @@ func (c *Cluster) openServices(ctx context.Context) error {
 			address := edge
 			if service != "edge" || i > 0 {
 				var err error
-				if address, err = c.ports.next(); err != nil {
+				if address, err = c.ports.next(ctx); err != nil {
 					return err
 				}
 			}
@@ -93,7 +94,7 @@ func (c *Cluster) openServices(ctx context.Context) error {
 // awaitFound waits until the edge finds every service.
 func (c *Cluster) awaitFound(ctx context.Context) error {
 	for _, path := range []string{"/", "/operator/auth/.well-known/openid-configuration"} {
-		p := &Process{Name: "edge", dir: filepath.Join(c.opts.Dir, "edge-1"), ready: answers(c.URL + path)}
+		p := &Process{Name: "edge", Dir: filepath.Join(c.opts.Dir, "edge-1"), Ready: process.Answers(c.URL + path)}
 		if err := p.AwaitReady(ctx); err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (c *Cluster) Exchange(ctx context.Context, service string, i int) error {
 		}
 		return fmt.Errorf("consul does not list %s", address)
 	}
-	return (&Process{Name: p.Name, dir: p.dir, ready: listed}).AwaitReady(ctx)
+	return (&Process{Name: p.Name, Dir: p.Dir, Ready: listed}).AwaitReady(ctx)
 }
 
 // Instances are the processes of a service.
@@ -140,13 +141,6 @@ func (c *Cluster) Addresses(service string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]string(nil), c.addresses[service]...)
-}
-
-// Use makes the instance run another program from its next start on: another release.
-func (c *Cluster) Use(p *Process, bin string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.program = filepath.Join(bin, filepath.Base(p.program))
 }
 
 // serviceKey is kept in the cluster's folder.
@@ -170,8 +164,8 @@ func (c *Cluster) instance(service string, i int, address string) (*Process, err
 		return nil, err
 	}
 	return &Process{
-		Name: name, program: filepath.Join(c.opts.Bin, service+"d"), env: env, dir: dir,
-		ready: answers("http://" + address + "/readyz"),
+		Name: name, Program: filepath.Join(c.opts.Bin, service+"d"), Env: env, Dir: dir,
+		Ready: process.Answers("http://" + address + "/readyz"),
 	}, nil
 }
 
