@@ -49,6 +49,14 @@ func (tx *Tx) ForUpdate() string {
 	return ""
 }
 
+// SkipLocked is ForUpdate that leaves out the rows that others have locked.
+func (tx *Tx) SkipLocked() string {
+	if tx.postgres {
+		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
+}
+
 // Postgres reports the engine, for the rare statement that has no common form.
 func (tx *Tx) Postgres() bool { return tx.postgres }
 

@@ -77,7 +77,7 @@ func claim(ctx context.Context, tx *db.Tx, of id.ID, holder string, lease time.D
 	now := tx.Now()
 	err = tx.Select(ctx, &out, `UPDATE messages SET status = ?, attempts = attempts + 1, holder = ?, sent_at = ?, due_at = ?
 		WHERE tenant_id = ? AND due_at <= ? AND id IN (
-			SELECT id FROM messages WHERE tenant_id = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?)
+			SELECT id FROM messages WHERE tenant_id = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`+tx.SkipLocked()+`)
 		RETURNING `+messageColumns,
 		Sending, holder, now, db.NewTime(now.Add(lease)), of, now, of, now, limit)
 	return out, err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -79,15 +80,14 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 			return created{}, err
 		}
 		t.CreatedAt, t.ExpiresAt = now, db.NewTime(now.Add(time.Duration(settings.ExpireHours)*time.Hour))
-		isNew, err := insertTransaction(ctx, tx, &t)
-		if err != nil {
+		if err := insertTransaction(ctx, tx, &t); err != nil {
 			return created{}, err
-		}
-		if !isNew {
-			return repeated(ctx, tx, &t)
 		}
 		return created{t.ID, t.Kassenzeichen}, tell(ctx, tx, &t)
 	})
+	if db.IsUnique(err) {
+		first, err = s.repeated(ctx, &t)
+	}
 	t.ID, t.Kassenzeichen = first.ID, first.Kassenzeichen
 	return t, err
 }
@@ -103,9 +103,15 @@ func newTransaction(o Order, actor string) (Transaction, error) {
 }
 
 // repeated answers a request whose transaction exists.
-func repeated(ctx context.Context, tx *db.Tx, t *Transaction) (created, error) {
-	was, err := transactionOfRequest(ctx, tx, t.OriginatorID, t.EndPointID, t.RequestID)
+func (s *Service) repeated(ctx context.Context, t *Transaction) (created, error) {
+	var was Transaction
+	err := s.db.Read(ctx, func(tx *db.Tx) (err error) {
+		was, err = transactionOfRequest(ctx, tx, t.OriginatorID, t.EndPointID, t.RequestID)
+		return err
+	})
 	switch {
+	case errors.Is(err, db.ErrNoRows):
+		return created{}, fmt.Errorf("kassenzeichen %s was given out before: the counter stands too low", t.Kassenzeichen)
 	case err != nil:
 		return created{}, err
 	case idem.Key(ctx) == "" || was.ContentHash != t.ContentHash || t.CreatedAt.Sub(was.CreatedAt.Time) > idem.Keep:

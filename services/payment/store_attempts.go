@@ -62,13 +62,9 @@ func dueAttempts(ctx context.Context, tx *db.Tx, limit int) ([]due, error) {
 		ID     id.ID `db:"id"`
 		Checks int   `db:"checks"`
 	}
-	lock := ""
-	if tx.Postgres() {
-		lock = " FOR UPDATE SKIP LOCKED"
-	}
 	now := tx.Now()
 	err := tx.Select(ctx, &rows, `SELECT tenant_id, transaction_id, id, checks FROM attempts
-		WHERE state = 'open' AND check_at <= ? ORDER BY check_at LIMIT ?`+lock, now, limit)
+		WHERE state = 'open' AND check_at <= ? ORDER BY check_at LIMIT ?`+tx.SkipLocked(), now, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -29,11 +29,7 @@ func stored(t *testing.T, ctx context.Context, d *db.DB, requestID string) Trans
 			return err
 		}
 		tr.Kassenzeichen, tr.CreatedAt, tr.ExpiresAt = fmt.Sprintf("K%07d", n), tx.Now(), db.NewTime(tx.Now().Add(time.Hour))
-		isNew, err := insertTransaction(ctx, tx, &tr)
-		if err == nil && !isNew {
-			t.Errorf("insertTransaction(%s) says the request exists", requestID)
-		}
-		return err
+		return insertTransaction(ctx, tx, &tr)
 	})
 	if err != nil {
 		t.Fatalf("store %s: %v", requestID, err)
@@ -80,20 +76,15 @@ func TestStore(t *testing.T) {
 		err = d.Tx(ctx, func(tx *db.Tx) error {
 			same := made
 			same.ID, same.EndPointID, same.Kassenzeichen = id.New(), "16051000", "other"
-			isNew, err := insertTransaction(ctx, tx, &same)
-			if isNew {
-				t.Error("insertTransaction of the same request under the AGS says it is new")
-			}
-			return err
+			return insertTransaction(ctx, tx, &same)
 		})
-		if err != nil {
-			t.Errorf("second insert: %v", err)
+		if !db.IsUnique(err) {
+			t.Errorf("insert of the same request under the AGS = %v, want a unique violation", err)
 		}
 		if err := d.Tx(ctx, func(tx *db.Tx) error {
 			twin := made
 			twin.ID, twin.RequestID = id.New(), "r-2"
-			_, err := insertTransaction(ctx, tx, &twin)
-			return err
+			return insertTransaction(ctx, tx, &twin)
 		}); !db.IsUnique(err) {
 			t.Errorf("insert with a Kassenzeichen that is taken = %v, want a unique violation", err)
 		}

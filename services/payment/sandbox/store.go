@@ -67,11 +67,7 @@ func announce(ctx context.Context, tx *db.Tx, s *session) error {
 
 // notices claims what is to be told now; each is due again after a growing pause.
 func notices(ctx context.Context, tx *db.Tx, limit int) (list []notice, err error) {
-	lock := ""
-	if tx.Postgres() {
-		lock = " FOR UPDATE SKIP LOCKED"
-	}
-	err = tx.Select(ctx, &list, `SELECT tenant_id, id, transaction_id, tries FROM sandbox_notices WHERE due_at <= ? ORDER BY due_at LIMIT ?`+lock, tx.Now(), limit)
+	err = tx.Select(ctx, &list, `SELECT tenant_id, id, transaction_id, tries FROM sandbox_notices WHERE due_at <= ? ORDER BY due_at LIMIT ?`+tx.SkipLocked(), tx.Now(), limit)
 	if err != nil {
 		return nil, err
 	}
