@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"basisdienste/platform/pgserver"
 )
 
 // database is PostgreSQL with the files of deploy/postgres on loopback.
@@ -21,17 +21,19 @@ type database struct {
 
 func startPostgres(t *testing.T) database {
 	t.Helper()
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if err != nil || len(found) == 0 {
-		t.Fatalf("PostgreSQL's server programs are not installed, %v; on Debian: apt-get install postgresql (make setup does it)", err)
+	bin, err := pgserver.Programs()
+	if err != nil {
+		t.Fatal(err)
 	}
-	bin := filepath.Dir(slices.Max(found))
 	dir, err := os.MkdirTemp("", "basis-deploy-pg-") // t.TempDir's parents are closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	attr := ownedByPostgres(t, dir)
+	attr, err := pgserver.Own(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	run := func(name string, args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), name, args...)
@@ -77,30 +79,6 @@ func startPostgres(t *testing.T) database {
 		return err == nil
 	})
 	return d
-}
-
-// ownedByPostgres gives dir to a plain user if the test runs as root, which PostgreSQL refuses.
-func ownedByPostgres(t *testing.T, dir string) *syscall.SysProcAttr {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		t.Fatalf("%v; on Debian: apt-get install postgresql", err)
-	}
-	uid, err := strconv.ParseUint(u.Uid, 10, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gid, err := strconv.ParseUint(u.Gid, 10, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(dir, int(uid), int(gid)); err != nil {
-		t.Fatal(err)
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
 // ask connects over the network and runs a statement.

@@ -8,9 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +17,7 @@ import (
 	"time"
 
 	"basisdienste/platform/db"
+	"basisdienste/platform/pgserver"
 )
 
 // shared is the one PostgreSQL server of this test binary. It ends with it.
@@ -55,7 +54,7 @@ func NewServer(t testing.TB, settings ...string) *Server {
 
 // StartServer starts a server with lines of postgresql.conf. End it by Close.
 func StartServer(settings ...string) (*Server, error) {
-	bin, err := serverPrograms()
+	bin, err := pgserver.Programs()
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +63,7 @@ func StartServer(settings ...string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir, data: filepath.Join(dir, "data")}
-	if s.attr, err = unprivileged(dir); err != nil {
+	if s.attr, err = pgserver.Own(dir); err != nil {
 		return nil, err
 	}
 	if err := s.run("initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
@@ -202,54 +201,4 @@ func (s *Server) ready() error {
 
 func pause() error {
 	return exec.Command("sleep", "0.1").Run() //nolint:noctx // bounded by itself
-}
-
-func serverPrograms() (string, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil {
-		return "", err
-	}
-	if len(found) > 0 {
-		sort.Slice(found, func(i, j int) bool { return version(found[i]) > version(found[j]) })
-		return filepath.Dir(found[0]), nil
-	}
-	p, err := exec.LookPath("initdb")
-	if err != nil {
-		return "", errors.New("no server programs found; install them, on Debian: apt-get install postgresql")
-	}
-	return filepath.Dir(p), nil
-}
-
-func version(path string) int {
-	n, err := strconv.Atoi(strings.Split(path, "/")[4])
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// unprivileged gives dir to the user "postgres" (or "nobody") when the tests run as root,
-// as which PostgreSQL refuses to run.
-func unprivileged(dir string) (*syscall.SysProcAttr, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		if u, err = user.Lookup("nobody"); err != nil {
-			return nil, err
-		}
-	}
-	uid, err := strconv.ParseUint(u.Uid, 10, 32)
-	if err != nil {
-		return nil, err
-	}
-	gid, err := strconv.ParseUint(u.Gid, 10, 32)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chown(dir, int(uid), int(gid)); err != nil {
-		return nil, err
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 }

@@ -18,6 +18,7 @@ func layers() map[string]layer {
 		"tenant": {0, []string{"fault", "id"}},
 
 		"textbrowser": {0, nil}, // programs that use our pages as people do
+		"pgserver":    {0, nil}, // programs that run a PostgreSQL of their own
 
 		"certs":   {1, nil},
 		"config":  {1, nil},

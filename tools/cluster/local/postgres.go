@@ -6,19 +6,17 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"sort"
-	"strconv"
 	"strings"
 	"syscall"
 
+	"basisdienste/platform/pgserver"
 	"basisdienste/platform/run"
 )
 
 // openPostgres makes the server with a role for each service and one that owns everything.
 func (c *Cluster) openPostgres(ctx context.Context) error {
-	bin, err := serverPrograms()
+	bin, err := pgserver.Programs()
 	if err != nil {
 		return err
 	}
@@ -30,7 +28,7 @@ func (c *Cluster) openPostgres(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	as, err := unprivileged()
+	as, err := pgserver.User()
 	if err != nil {
 		return err
 	}
@@ -130,50 +128,4 @@ func reachable(dir string) error {
 // databaseURL is how a role reaches the database at that address.
 func databaseURL(role, address string) string {
 	return "postgres://" + role + "@" + address + "/basis?sslmode=disable"
-}
-
-// serverPrograms is the folder of the newest PostgreSQL server.
-func serverPrograms() (string, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil {
-		return "", err
-	}
-	version := func(path string) int {
-		n, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	if len(found) > 0 {
-		sort.Slice(found, func(i, j int) bool { return version(found[i]) > version(found[j]) })
-		return filepath.Dir(found[0]), nil
-	}
-	program, err := exec.LookPath("initdb")
-	if err != nil {
-		return "", errors.New("PostgreSQL's server programs are missing: run make setup, or install them (Debian: apt-get install postgresql)")
-	}
-	return filepath.Dir(program), nil
-}
-
-// unprivileged is the user to run PostgreSQL as, which refuses to run as root.
-func unprivileged() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		if u, err = user.Lookup("nobody"); err != nil {
-			return nil, err
-		}
-	}
-	uid, err := strconv.ParseUint(u.Uid, 10, 32)
-	if err != nil {
-		return nil, err
-	}
-	gid, err := strconv.ParseUint(u.Gid, 10, 32)
-	if err != nil {
-		return nil, err
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
