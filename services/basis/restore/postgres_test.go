@@ -27,9 +27,9 @@ type installation struct {
 	database string
 }
 
-func newInstallation(t *testing.T) *installation {
+func newInstallation(t *testing.T, settings ...string) *installation {
 	t.Helper()
-	pg := dbtest.NewServer(t, "fsync=off", "full_page_writes=off", "max_connections=200")
+	pg := dbtest.NewServer(t, append(settings, "fsync=off", "max_connections=200")...)
 	u, err := url.Parse(pg.URL("postgres"))
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func (i *installation) dump(t *testing.T, database string) map[string][]string {
 // brought back to an older point, while the others and the broker stay as they are.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
-	i := newInstallation(t)
+	i := newInstallation(t, "full_page_writes=off")
 	i.start(t)
 	p := newPeople(t, i.server)
 	p.Tables = i.tables
