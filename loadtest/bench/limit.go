@@ -26,19 +26,19 @@ func (t *target) spent() (s spent, err error) {
 // watch looks at what everybody waits for, until the returned function says what limited the
 // load between two moments.
 func (t *target) watch(ctx context.Context) func(before, after spent) (string, error) {
-	stop := host.Watch(ctx, t.sessions, t.p.cmd.Process.Pid)
+	stop := host.Watch(ctx, t.sessions, t.p.PID())
 	return func(before, after spent) (string, error) {
-		waits, onDisk, err := stop()
+		waits, err := stop()
 		if err != nil {
 			return "", fmt.Errorf("look at PostgreSQL's sessions: %w", err)
 		}
-		return limit(before, after, waits, onDisk), nil
+		return limit(before, after, waits), nil
 	}
 }
 
 // limit names what limited a load, and what that was read from: where the cores are busy, who
 // uses them most; otherwise what most sessions and threads wait for.
-func limit(before, after spent, w host.Waits, onDisk float64) string {
+func limit(before, after spent, w *host.Waits) string {
 	cores := after.cores.Since(before.cores)
 	share := func(d time.Duration) float64 { return d.Seconds() / max(cores.All, 0.01) }
 	type part struct {
@@ -65,14 +65,10 @@ func limit(before, after spent, w host.Waits, onDisk float64) string {
 	name := most(used).name
 	if 1-idle < host.Full {
 		name = "nothing that is full: round trips, and waits for one another inside the process"
-		if what, n := w.Most(onDisk); n >= host.Notable {
+		if what, n := w.Most(); n >= host.Notable {
 			name = what
 		}
 	}
-	text := fmt.Sprintf("%s (cores: basis %.0f %%, PostgreSQL %.0f %%, load client %.0f %%, others %.0f %%, host %.0f %%, idle %.0f %%; threads of basis on the disk %.1f",
-		name, 100*used[0].much, 100*used[1].much, 100*used[2].much, 100*used[3].much, 100*used[4].much, 100*idle, onDisk)
-	if w.Looks > 0 {
-		text += "; " + w.String()
-	}
-	return text + ")"
+	return fmt.Sprintf("%s (cores: basis %.0f %%, PostgreSQL %.0f %%, load client %.0f %%, others %.0f %%, host %.0f %%, idle %.0f %%; %s)",
+		name, 100*used[0].much, 100*used[1].much, 100*used[2].much, 100*used[3].much, 100*used[4].much, 100*idle, w)
 }

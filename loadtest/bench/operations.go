@@ -49,8 +49,9 @@ type demo struct {
 	} `json:"booking"`
 }
 
-// operations returns what is measured, in the order of the table.
-func operations(ctx context.Context, p *process) ([]operation, error) {
+// operations returns what is measured, in the order of the table. Payments and applications are
+// those of the places in turn, if there are any.
+func operations(ctx context.Context, p *process, places []place) ([]operation, error) {
 	var d demo
 	if err := p.demo(&d); err != nil {
 		return nil, err
@@ -58,6 +59,16 @@ func operations(ctx context.Context, p *process) ([]operation, error) {
 	token, err := d.EfA.token(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
+	}
+	endPoint := func(int64) string { return d.Payment.EndPointID }
+	forms := func(int64) string { return d.Forms.BaseURL }
+	if len(places) > 0 {
+		if err := resolve(ctx, p.url, places); err != nil {
+			return nil, err
+		}
+		at := func(n int64) place { return places[n%int64(len(places))] }
+		endPoint = func(n int64) string { return at(n).ars }
+		forms = func(n int64) string { return p.url + "/t/" + at(n).slug + "/forms" }
 	}
 	introspect := strings.TrimSuffix(d.EfA.TokenURL, "/token") + "/introspect"
 	from := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
@@ -69,11 +80,11 @@ func operations(ctx context.Context, p *process) ([]operation, error) {
 		{name: "introspection", target: "≤ 0.12 ms", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
 			return d.EfA.request(ctx, introspect, url.Values{"token": {token}})
 		}},
-		{name: "xbezahldienste-create", target: "≤ 0.45 ms", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
-			return jsonRequest(ctx, d.Payment.BaseURL+"/paymenttransaction/"+d.Payment.OriginatorID+"/"+d.Payment.EndPointID, token, payment())
+		{name: "xbezahldienste-create", target: "≤ 0.45 ms", want: 200, build: func(ctx context.Context, n int64) (*http.Request, error) {
+			return jsonRequest(ctx, d.Payment.BaseURL+"/paymenttransaction/"+d.Payment.OriginatorID+"/"+endPoint(n), token, payment())
 		}},
 		{name: "application-submit", target: "none yet", want: 201, build: func(ctx context.Context, n int64) (*http.Request, error) {
-			return jsonRequest(ctx, d.Forms.BaseURL+"/v1/forms/hundesteuer/applications", token, dogTax(n))
+			return jsonRequest(ctx, forms(n)+"/v1/forms/hundesteuer/applications", token, dogTax(n))
 		}},
 		{name: "notification-accept", target: "≤ 0.4 ms", want: 201, build: func(ctx context.Context, n int64) (*http.Request, error) {
 			jwt, err := d.notifyToken(time.Now())

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"basisdienste/loadtest/internal/host"
+	proc "basisdienste/services/basis/process"
 )
 
 // row is a measured operation. Times of processors are per request.
@@ -162,13 +162,14 @@ func (r *report) ceiling(ctx context.Context, o options, dir string) (err error)
 	if err != nil {
 		return err
 	}
-	addr, err := freeAddress(ctx)
+	addr, err := proc.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "--echo") //nolint:noctx // ourselves; ended by stop
-	cmd.Env = append(os.Environ(), "BENCH_ECHO="+addr)
-	p, err := start(ctx, cmd, "http://"+addr, dir+"/echo", 10*time.Second)
+	url := "http://" + addr
+	p, err := start(ctx, &proc.Process{
+		Name: "echo", Program: self, Args: []string{"--echo"}, Env: []string{"BENCH_ECHO=" + addr}, Dir: dir, Ready: proc.Answers(url + "/readyz"),
+	}, url, "")
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type target struct {
 	p              *process
 	cluster        *local.Cluster // nil on SQLite
 	sessions       *db.DB         // nil on SQLite; sees what PostgreSQL's sessions do
+	places         []place        // whose requests are made in turn; none: the demo's own
 	operations     []operation
 }
 
@@ -67,7 +68,7 @@ func (r *report) fill(ctx context.Context, o options, t *target, dir, file strin
 			return err
 		}
 	}
-	t.operations, err = operations(ctx, t.p)
+	t.operations, err = operations(ctx, t.p, t.places)
 	return err
 }
 
@@ -100,18 +101,28 @@ func (t *target) openPostgres(ctx context.Context, dir string) (env []string, er
 // start and its memory are what counts.
 func (r *report) importTenants(ctx context.Context, o options, t *target, file string, env []string) (err error) {
 	began := time.Now()
-	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", t.p.data+"/demo.json", "tenants", "import", "--each", file).CombinedOutput()
+	demo := filepath.Join(t.p.data, "demo.json")
+	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", demo, "tenants", "import", "--each", "--active", file).CombinedOutput()
 	// Status 1 with lines that name rows: the demo's shared tenants keep their municipalities.
 	var refused *exec.ExitError
 	if err != nil && (!errors.As(err, &refused) || refused.ExitCode() != 1 || !bytes.Contains(out, []byte("shared_tenant"))) {
 		return fmt.Errorf("import: %w\n%s", err, out)
 	}
+	imported := time.Since(began)
+	if out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", demo, "clients", "enable", "efa-demo", "--all").CombinedOutput(); err != nil {
+		return fmt.Errorf("enable the demo's client: %w\n%s", err, out)
+	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	t.name += fmt.Sprintf(", %d municipalities", strings.Count(string(text), "\n")-1)
-	r.note("import", "%s: %s, %d rows refused", t.name, time.Since(began).Round(time.Millisecond), bytes.Count(out, []byte("shared_tenant")))
+	rows := strings.Split(strings.TrimSpace(string(text)), "\n")[1:]
+	for _, row := range rows {
+		ars, _, _ := strings.Cut(row, ",")
+		t.places = append(t.places, place{ars: ars})
+	}
+	t.name += fmt.Sprintf(", %d municipalities", len(rows))
+	r.note("import", "%s: %s, %d rows refused", t.name, imported.Round(time.Millisecond), bytes.Count(out, []byte("shared_tenant")))
 	if err := t.p.settle(ctx); err != nil {
 		return err
 	}

@@ -92,14 +92,15 @@ type result struct {
 	machine host.Machine
 	took    time.Duration
 
-	steps, errands int64 // that were begun while it was measured
-	trouble        []string
-	paid           latency // commit of a payment to the form's moving on, in the database
-	unmoved        int     // paid, and the form had not moved on at the end
-	consumers      []consumer
-	shares         []share
-	cores          host.Processors
-	limit          string
+	steps, redirects, errands int64
+	trouble                   []string
+	paid                      latency // commit of a payment to the form's moving on, in the database
+	unmoved                   int     // paid, and the form had not moved on at the end
+	consumers                 []consumer
+	shares, roles             []share // of programs, and within PostgreSQL
+	statements                []string
+	cores                     host.Processors
+	limit                     string
 }
 
 // The budget, at 200 steps a second on two cores.
@@ -112,7 +113,7 @@ func (r *result) kept() bool {
 	return r.paid.n > 0 && r.unmoved == 0 && len(r.trouble) == 0 && r.paid.p50 <= budgetP50 && r.paid.p99 <= budgetP99
 }
 
-func measure(ctx context.Context, o options, c *local.Cluster) (*result, error) {
+func measure(ctx context.Context, o options, c *local.Cluster) (r *result, err error) {
 	t, err := newTraffic(ctx, c, o.Seed)
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func measure(ctx context.Context, o options, c *local.Cluster) (*result, error) 
 	}
 	per := t.perErrand()
 	fmt.Printf("warmed up: %.2f steps an errand\n", per)
-	r := &result{o: o, began: time.Now(), machine: host.This()}
+	r = &result{o: o, began: time.Now(), machine: host.This()}
 	programs, err := readPrograms(c)
 	if err != nil {
 		return nil, err
@@ -132,18 +133,23 @@ func measure(ctx context.Context, o options, c *local.Cluster) (*result, error) 
 	if err != nil {
 		return nil, err
 	}
-	watched, closeWatch, err := watch(ctx, c)
+	sessions, err := observe(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	defer closeWatch()
-	steps, errands, cores := t.steps.Load(), t.errands, host.ReadProcessors()
+	defer func() { err = errors.Join(err, sessions.Close()) }()
+	roles, err := host.RoleCPU(ctx, sessions)
+	if err != nil {
+		return nil, err
+	}
+	watched := host.Watch(ctx, sessions, 0)
+	steps, redirects, errands, cores := t.steps.Load(), t.redirects.Load(), t.errands, host.ReadProcessors()
 	if err := t.drive(ctx, o.Rate/per, o.Duration); err != nil {
 		return nil, errors.Join(err, errors.New(strings.Join(t.trouble(), "; ")))
 	}
 	r.took = time.Since(r.began)
 	r.cores = host.ReadProcessors().Since(cores)
-	r.steps, r.errands, r.trouble = t.steps.Load()-steps, t.errands-errands, t.trouble()
+	r.steps, r.redirects, r.errands, r.trouble = t.steps.Load()-steps, t.redirects.Load()-redirects, t.errands-errands, t.trouble()
 	waits, err := watched()
 	if err != nil {
 		return nil, err
@@ -152,8 +158,12 @@ func measure(ctx context.Context, o options, c *local.Cluster) (*result, error) 
 	if err != nil {
 		return nil, err
 	}
-	r.shares = after.since(programs, r.cores)
-	r.limit = limit(r.shares, r.cores, waits)
+	rolesNow, err := host.RoleCPU(ctx, sessions)
+	if err != nil {
+		return nil, err
+	}
+	r.shares, r.roles = after.since(programs, r.cores), sharesOf(rolesNow, roles, r.cores)
+	r.limit, r.statements = limit(r.shares, r.cores, waits), waits.Statements(15)
 	if r.paid, r.unmoved, err = formLatency(ctx, c, r.began); err != nil {
 		return nil, err
 	}

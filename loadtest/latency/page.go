@@ -9,7 +9,7 @@ import (
 // page is the page of results.
 func (r *result) page() []byte {
 	var b bytes.Buffer
-	m := r.machine
+	m, seconds := r.machine, max(r.took.Seconds(), 0.001)
 	verdict := "budget kept"
 	if !r.kept() {
 		verdict = "**budget not kept**"
@@ -24,7 +24,7 @@ func (r *result) page() []byte {
 	row("commit", "%s", m.Commit)
 	row("command", "`make latency LATENCYFLAGS=\"--rate %g --duration %s --seed %d\"`", r.o.Rate, r.o.Duration, r.o.Seed)
 	row("cluster", "fresh: PostgreSQL, 3 NATS nodes (replicas 3), Consul, %d of each service, %[1]d edges", r.o.Instances)
-	row("load", "%.0f steps a second (requests, redirects not counted), begun as %.1f errands a second whether or not answers came", float64(r.steps)/r.took.Seconds(), float64(r.errands)/r.took.Seconds())
+	row("load", "%.0f steps a second (requests; %.0f more followed redirects), begun as %.1f errands a second whether or not answers came: payments over XBezahldienste 2, applications 4, messages 3, appointments 1 of 10, all in one tenant", float64(r.steps)/seconds, float64(r.redirects)/seconds, float64(r.errands)/seconds)
 	row("errands that failed", "%d", len(r.trouble))
 	row("limited by", "%s", r.limit)
 
@@ -45,6 +45,14 @@ func (r *result) page() []byte {
 		fmt.Fprintf(&b, "| %s | %.1f %% | %.3f |\n", s.name, 100*s.part, float64(s.cpu.Microseconds())/1000/float64(max(r.steps, 1)))
 	}
 	fmt.Fprintf(&b, "| idle | %.1f %% | |\n", 100*r.cores.Idle/max(r.cores.All, 0.01))
+	fmt.Fprintf(&b, "\nWithin PostgreSQL, of sessions that lasted:\n\n| role or process | of all cores | CPU ms a step |\n| --- | ---: | ---: |\n")
+	for _, s := range r.roles {
+		fmt.Fprintf(&b, "| %s | %.1f %% | %.3f |\n", s.name, 100*s.part, float64(s.cpu.Microseconds())/1000/float64(max(r.steps, 1)))
+	}
+	fmt.Fprintf(&b, "\nStatements that were under way most often, with the mean number of sessions (COMMIT waits for the disk):\n\n")
+	for _, s := range r.statements {
+		fmt.Fprintf(&b, "- `%s`\n", s)
+	}
 	if len(r.trouble) > 0 {
 		fmt.Fprintf(&b, "\n## Errands that failed\n\n")
 		for _, t := range r.trouble[:min(len(r.trouble), 10)] {

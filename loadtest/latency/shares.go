@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -54,45 +55,43 @@ type share struct {
 }
 
 // since is what was used between then and p, the greediest first, with what was not ours.
-func (p programs) since(then programs, cores host.Processors) (list []share) {
-	all := max(cores.All, 0.01)
+func (p programs) since(then programs, cores host.Processors) []share {
 	others := cores.All - cores.Idle - cores.Stolen
 	for name, now := range p {
-		used := now - then[name]
-		others -= used.Seconds()
-		list = append(list, share{name, used, used.Seconds() / all})
+		others -= (now - then[name]).Seconds()
 	}
-	list = append(list,
-		share{"other programs and the kernel", time.Duration(max(others, 0) * float64(time.Second)), max(others, 0) / all},
-		share{"the machine's host", time.Duration(cores.Stolen * float64(time.Second)), cores.Stolen / all})
+	all := maps.Clone(p)
+	all["other programs and the kernel"] = time.Duration(max(others, 0) * float64(time.Second))
+	all["the machine's host"] = time.Duration(cores.Stolen * float64(time.Second))
+	return sharesOf(all, then, cores)
+}
+
+// observe opens a look at PostgreSQL's sessions.
+func observe(ctx context.Context, c *local.Cluster) (*db.DB, error) {
+	for _, sql := range []string{"CREATE ROLE basis_watch LOGIN NOSUPERUSER NOBYPASSRLS IN ROLE pg_monitor", "GRANT CONNECT ON DATABASE basis TO basis_watch"} {
+		if _, err := c.SQL(ctx, sql); err != nil {
+			return nil, err
+		}
+	}
+	return db.Open(ctx, db.Config{URL: c.DatabaseURL("watch"), Schema: "public", Conns: 1})
+}
+
+// sharesOf are what names used between then and now, the greediest first.
+func sharesOf(now, then map[string]time.Duration, cores host.Processors) (list []share) {
+	for name, cpu := range now {
+		used := cpu - then[name]
+		list = append(list, share{name, used, used.Seconds() / max(cores.All, 0.01)})
+	}
 	slices.SortFunc(list, func(x, y share) int { return int(y.cpu - x.cpu) })
 	return list
 }
 
-// watch looks at what PostgreSQL's sessions wait for.
-func watch(ctx context.Context, c *local.Cluster) (stop func() (host.Waits, error), end func(), err error) {
-	for _, sql := range []string{"CREATE ROLE basis_watch LOGIN NOSUPERUSER NOBYPASSRLS IN ROLE pg_monitor", "GRANT CONNECT ON DATABASE basis TO basis_watch"} {
-		if _, err := c.SQL(ctx, sql); err != nil {
-			return nil, nil, err
-		}
-	}
-	d, err := db.Open(ctx, db.Config{URL: c.DatabaseURL("watch"), Schema: "public", Conns: 1})
-	if err != nil {
-		return nil, nil, err
-	}
-	seen := host.Watch(ctx, d, c.Postgres.PID())
-	return func() (host.Waits, error) {
-		w, _, err := seen()
-		return w, err
-	}, func() { _ = d.Close() }, nil // it only read
-}
-
 // limit names what limited the run: the cores, and who used them most, or what most sessions
 // of the database waited for.
-func limit(shares []share, cores host.Processors, w host.Waits) string {
+func limit(shares []share, cores host.Processors, w *host.Waits) string {
 	idle := cores.Idle / max(cores.All, 0.01)
 	name := "nothing that is full"
-	if what, n := w.Most(0); n >= host.Notable {
+	if what, n := w.Most(); n >= host.Notable {
 		name = what
 	}
 	if 1-idle >= host.Full {

@@ -18,10 +18,10 @@ import (
 // traffic is citizens and programs who begin errands at a steady rate, whatever becomes of
 // those before (an open model), of kinds and at moments that the seed decides.
 type traffic struct {
-	load    *clients.Load
-	rng     *rand.Rand
-	steps   atomic.Int64 // requests that were sent
-	errands int64        // that were begun
+	load             *clients.Load
+	rng              *rand.Rand
+	steps, redirects atomic.Int64 // requests that were sent: by themselves, and after a redirect
+	errands          int64        // that were begun
 }
 
 func newTraffic(ctx context.Context, c *local.Cluster, seed uint64) (*traffic, error) {
@@ -59,6 +59,8 @@ func (t *traffic) carrier(edges []string, seed uint64) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if r.Response == nil { // it does not follow a redirect
 			t.steps.Add(1)
+		} else {
+			t.redirects.Add(1)
 		}
 		mu.Lock()
 		from := fmt.Sprintf("10.%d.%d.%d", rng.IntN(256), rng.IntN(256), 1+rng.IntN(254))

@@ -108,12 +108,3 @@ func OnDisk(pid int) (n int) {
 	}
 	return n
 }
-
-// Memory is what a process has resident, in bytes; 0 if it cannot be read.
-func Memory(pid int) int64 {
-	kb, err := strconv.ParseInt(strings.TrimSuffix(lineValue(fmt.Sprintf("/proc/%d/status", pid), "VmRSS"), " kB"), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return kb * 1024
-}
