@@ -6,9 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"log/slog"
-	"os"
 )
 
 // Server is for a listener: TLS 1.2 or later, with the certificate (and its intermediates) of
@@ -31,20 +28,17 @@ func Server(certFile, keyFile string) (*tls.Config, error) {
 }
 
 // Client is for calls: TLS 1.2 or later. Servers are trusted by the authorities of caFile, or
-// those of the operating system if caFile is empty; caFile is read once. With certFile and
-// keyFile the client shows that certificate when asked, read again as in Server; without both
-// it shows none. Errors: one of the two alone; the files of now cannot be used.
+// those of the operating system if caFile is empty; caFile is read once (see Authorities). With
+// certFile and keyFile the client shows that certificate when asked, read again as in Server;
+// without both it shows none. Errors: one of the two alone; the files of now cannot be used.
 func Client(caFile, certFile, keyFile string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
+		a, err := OpenAuthorities(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("authorities: %w", err)
+			return nil, err
 		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("authorities: %s holds no certificate in PEM", caFile)
-		}
+		cfg = a.Client()
 	}
 	if certFile == "" && keyFile == "" {
 		return cfg, nil
@@ -60,12 +54,33 @@ func Client(caFile, certFile, keyFile string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-func openPair(certFile, keyFile string) (*pair, error) {
-	p := &pair{certFile: certFile, keyFile: keyFile, log: slog.Default}
-	cert, err := p.read()
+// Authorities are whom calls trust to name servers: the certificates of one file, read again
+// when it changes, as in Server. They are safe for concurrent use.
+type Authorities struct{ pool *kept[x509.CertPool] }
+
+// OpenAuthorities reads the file. Errors: it cannot be read, or holds no certificate.
+func OpenAuthorities(caFile string) (*Authorities, error) {
+	pool, err := keep("authorities", func(pems [][]byte) (*x509.CertPool, error) {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pems[0]) {
+			return nil, errors.New("no certificate in PEM")
+		}
+		return pool, nil
+	}, caFile)
 	if err != nil {
 		return nil, err
 	}
-	p.use(cert)
-	return p, nil
+	return &Authorities{pool}, nil
+}
+
+// Client is for one connection: TLS 1.2 or later, to servers that the authorities of now name.
+func (a *Authorities) Client() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: a.pool.current()}
+}
+
+func openPair(certFile, keyFile string) (*kept[tls.Certificate], error) {
+	return keep("certificate", func(pems [][]byte) (*tls.Certificate, error) {
+		cert, err := tls.X509KeyPair(pems[0], pems[1])
+		return &cert, err
+	}, certFile, keyFile)
 }

@@ -3,8 +3,10 @@ package certs
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -91,5 +93,55 @@ func TestPair_IsReadAgain(t *testing.T) {
 		step("broken again", "third", lookEvery, 6)
 		put(third.Cert, third.Key)
 		step("mended again", "third", lookEvery, 7)
+	})
+}
+
+// TestAuthorities_AreReadAgain exchanges the authority, as an installation does that gets a new one.
+func TestAuthorities_AreReadAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var pems [2][]byte
+		for i := range pems {
+			authority, err := NewAuthority(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pems[i], err = os.ReadFile(authority.CA); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := filepath.Join(t.TempDir(), "ca.pem")
+		put := func(pem []byte) {
+			t.Helper()
+			if err := os.WriteFile(file, pem, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(pems[0])
+		a, err := OpenAuthorities(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.pool.log = func() *slog.Logger { return slog.New(slog.DiscardHandler) }
+		for _, step := range []struct {
+			what   string
+			file   []byte
+			wait   time.Duration
+			trusts []byte
+		}{
+			{"at the start", pems[0], 0, pems[0]},
+			{"changed just now", pems[1], lookEvery - time.Nanosecond, pems[0]},
+			{"changed", pems[1], time.Nanosecond, pems[1]},
+			{"damaged", []byte("no PEM"), lookEvery, pems[1]},
+			{"both", append(pems[0], pems[1]...), lookEvery, append(pems[0], pems[1]...)},
+		} {
+			put(step.file)
+			<-time.After(step.wait)
+			want := x509.NewCertPool()
+			want.AppendCertsFromPEM(step.trusts)
+			if got := a.Client().RootCAs; !got.Equal(want) {
+				t.Errorf("%s: Client trusts others than it should", step.what)
+			}
+		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"basisdienste/platform/certs"
 	"basisdienste/platform/certs/certstest"
 	"basisdienste/platform/consultest"
 	"basisdienste/platform/discover"
@@ -288,6 +289,17 @@ func TestConsul_TokenAndTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, soon, "registered with a token, found, and called by TLS", func() bool { return who(t, c, "payment", 1) == "1" })
+	// Services may have another authority than Consul.
+	for file, want := range map[string]string{ca.CA: "1", certstest.New(t).CA: "service_unavailable"} {
+		cfg := cfg
+		if cfg.Trust, err = certs.OpenAuthorities(file); err != nil {
+			t.Fatal(err)
+		}
+		c, _ := consul(t, cfg)
+		if got := who(t, c, "payment", 1); got != want {
+			t.Errorf("a call with services' authorities of %s = %s, want %s", file, got, want)
+		}
+	}
 	// A token for payment says nothing of others.
 	if got := who(t, c, "forms", 1); got != "service_unavailable" {
 		t.Errorf("another service = %s, want service_unavailable", got)

@@ -70,13 +70,13 @@ func BenchmarkLoopback(b *testing.B) {
 		_, _ = io.WriteString(w, `{"status":"PAYED"}`)
 	}))
 	defer back.Close()
-	s, err := NewStatic(map[string][]string{"payment": {back.URL}})
+	s, err := NewStatic(map[string][]string{"payment": {back.URL}}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	front := httptest.NewServer(s.Handler("payment"))
 	defer front.Close()
-	client := &http.Client{Transport: newTransport()}
+	client := &http.Client{Transport: newTransport(nil)}
 	for name, url := range map[string]string{"direct": back.URL, "through": front.URL} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -20,10 +20,12 @@ type ConsulConfig struct {
 	Address    string // host:port of an agent, best the one on this host
 	Scheme     string // "http" (the default) or "https"
 	Token      string // ACL: service:write for what registers; service:read and node:read for what is called
-	CAFile     string // whom to trust as Consul, and as services that speak https; default: as the system does
+	CAFile     string // whom to trust as Consul; default: as the system does
 	CertFile   string // shown to Consul; read again when it changes, as KeyFile is
 	KeyFile    string
 	Datacenter string // where services are looked for; default: the agent's own
+
+	Trust *certs.Authorities // of services that speak https; default: those of CAFile
 
 	TLS             bool          // services that do not say so themselves speak https
 	CheckInterval   time.Duration // between two checks of an instance; default 5 s
@@ -76,17 +78,20 @@ func NewConsul(ctx context.Context, cfg ConsulConfig) (*Consul, error) {
 	if cfg.Scheme != "" && cfg.Scheme != "http" && cfg.Scheme != "https" {
 		return nil, fmt.Errorf("consul: scheme %q is unknown, want http or https", cfg.Scheme)
 	}
-	c := &Consul{cfg: cfg, link: newLink(cfg.Log, cfg.Clock), agent: newTransport(), base: newTransport(), pools: map[string]*pool{}}
+	c := &Consul{cfg: cfg, link: newLink(cfg.Log, cfg.Clock), agent: newTransport(nil), pools: map[string]*pool{}}
 	c.agent.ResponseHeaderTimeout = 0 // a blocking query is bounded by its context
 	var err error
 	if cfg.CAFile != "" || cfg.CertFile != "" || cfg.KeyFile != "" {
 		if c.agent.TLSClientConfig, err = certs.Client(cfg.CAFile, cfg.CertFile, cfg.KeyFile); err != nil {
 			return nil, fmt.Errorf("consul: %w", err)
 		}
-		if c.base.TLSClientConfig, err = certs.Client(cfg.CAFile, "", ""); err != nil {
+	}
+	if cfg.Trust == nil && cfg.CAFile != "" {
+		if cfg.Trust, err = certs.OpenAuthorities(cfg.CAFile); err != nil {
 			return nil, fmt.Errorf("consul: %w", err)
 		}
 	}
+	c.base = newTransport(cfg.Trust)
 	c.client, err = api.NewClient(&api.Config{
 		Address: cfg.Address, Scheme: cfg.Scheme, Token: cfg.Token, Datacenter: cfg.Datacenter, Transport: c.agent,
 	})

@@ -107,7 +107,7 @@ func TestServices_Away(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	url := gone.URL
 	gone.Close()
-	static, err := discover.NewStatic(map[string][]string{"payment": {url}})
+	static, err := discover.NewStatic(map[string][]string{"payment": {url}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestStatic_TakesTurnsForEachService(t *testing.T) {
 			addresses[service] = append(addresses[service], srv.URL+"/")
 		}
 	}
-	s, err := discover.NewStatic(addresses)
+	s, err := discover.NewStatic(addresses, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestStatic_TakesTurnsForEachService(t *testing.T) {
 func TestNewStatic_RefusesWhatIsNoBaseURL(t *testing.T) {
 	t.Parallel()
 	for _, a := range []string{"", "10.0.0.5:8080", "ftp://x", "http://", "http://x/base", "http://x?y", "http://user:pass@x", "http://%zz"} {
-		if _, err := discover.NewStatic(map[string][]string{"payment": {a}}); err == nil || !strings.Contains(err.Error(), "payment") {
+		if _, err := discover.NewStatic(map[string][]string{"payment": {a}}, nil); err == nil || !strings.Contains(err.Error(), "payment") {
 			t.Errorf("NewStatic with %q = %v, want an error that names payment", a, err)
 		}
 	}

@@ -20,7 +20,7 @@ func TestMeasure_TellsWhoIsLeftOut(t *testing.T) {
 	defer good.Close()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	s, err := discover.NewStatic(map[string][]string{"payment": {good.URL, gone.URL}, "forms": nil})
+	s, err := discover.NewStatic(map[string][]string{"payment": {good.URL, gone.URL}, "forms": nil}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package discover
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +17,14 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"basisdienste/platform/certs"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/obs"
 )
 
 const (
-	dialTimeout = 2 * time.Second
+	dialTimeout      = 2 * time.Second
+	handshakeTimeout = 5 * time.Second
 	// attempts bounds how many instances may fail one call, those that refuse at once aside.
 	attempts = 3
 	// failures in succession leave an instance out, for rest.
@@ -29,16 +32,41 @@ const (
 	rest     = time.Second
 )
 
-// newTransport returns what the calls of one Static or Consul share.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: clientTimeout,
+// newTransport returns what the calls of one Static or Consul share. Servers are trusted as
+// trust says, or as the system does if that is nil.
+func newTransport(trust *certs.Authorities) *http.Transport {
+	dial := (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
+	t := &http.Transport{
+		DialContext: dial, TLSHandshakeTimeout: handshakeTimeout, ResponseHeaderTimeout: clientTimeout,
 		// Shorter than our servers wait, so that it is the caller who gives up a connection.
 		MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second,
 		// What is passed on stays as it is.
 		DisableCompression: true,
 	}
+	if trust == nil {
+		return t
+	}
+	t.DialTLSContext = func(ctx context.Context, network, at string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(at)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := dial(ctx, network, at)
+		if err != nil {
+			return nil, err
+		}
+		cfg := trust.Client()
+		cfg.ServerName = host
+		secured := tls.Client(conn, cfg)
+		ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+		defer cancel()
+		if err := secured.HandshakeContext(ctx); err != nil {
+			_ = conn.Close() // the handshake's failure counts
+			return nil, err
+		}
+		return secured, nil
+	}
+	return t
 }
 
 // address is where an instance listens.

@@ -67,7 +67,7 @@ func refusing() string {
 
 func static(t testing.TB, urls ...string) *discover.Static {
 	t.Helper()
-	s, err := discover.NewStatic(map[string][]string{"payment": urls})
+	s, err := discover.NewStatic(map[string][]string{"payment": urls}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"basisdienste/platform/certs"
 )
 
 // Static is services at fixed base URLs, several for each. It is safe for concurrent use.
@@ -14,9 +16,10 @@ type Static struct {
 	base  *http.Transport
 }
 
-// NewStatic reads the base URLs of each service.
-func NewStatic(addresses map[string][]string) (*Static, error) {
-	s := &Static{pools: map[string]*pool{}, base: newTransport()}
+// NewStatic reads the base URLs of each service. Those that begin with https are trusted by
+// trust's word, or by that of the system's authorities if it is nil.
+func NewStatic(addresses map[string][]string, trust *certs.Authorities) (*Static, error) {
+	s := &Static{pools: map[string]*pool{}, base: newTransport(trust)}
 	for service, urls := range addresses {
 		var list []address
 		for _, a := range urls {

@@ -227,6 +227,7 @@ func TestRun_ArgumentsAndConfiguration(t *testing.T) {
 	good := file("good.yaml", "server:\n  listen: 127.0.0.1:9999\n  service_key: "+strings.Repeat("k", 32)+"\n")
 	bad := file("bad.yaml", "server:\n  listen: nonsense\n  public_url: basis\n  service_key: short\n  trusted_proxies: [everywhere]\n  drain_timeout: 0s\n"+
 		"  database: {wait_time: 1ms, statement_time: 20s, lock_time: 30s, idle_time: 11m}\n")
+	noCA := file("noca.yaml", "server:\n  tls: {ca_file: "+dir+"/none.pem}\n")
 	unknown := file("unknown.yaml", "server:\n  lisen: 127.0.0.1:1\n")
 	stray := file("stray.yaml", "paiment:\n  x: 1\n")
 	for _, c := range []struct {
@@ -242,6 +243,7 @@ func TestRun_ArgumentsAndConfiguration(t *testing.T) {
 		{"in order", []string{"--check-config", "--config", good}, []string{"the configuration is in order"}, nil},
 		{"printed", []string{"--print-config", "--config", good}, []string{"listen: 127.0.0.1:9999"}, nil},
 		{"each mistake", []string{"--check-config", "--config", bad}, nil, []string{"listen", "public_url", "service_key", "trusted_proxies", "drain_timeout", "database.wait_time", "database.lock_time", "database.idle_time"}},
+		{"no authorities", []string{"--check-config", "--config", noCA}, nil, []string{"server.tls.ca_file", "none.pem"}},
 		{"unknown key", []string{"--check-config", "--config", unknown}, nil, []string{"lisen"}},
 		{"unknown section", []string{"--check-config", "--config", stray}, nil, []string{"paiment"}},
 	} {

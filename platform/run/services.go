@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"basisdienste/platform/certs"
 	"basisdienste/platform/discover"
 )
 
@@ -41,10 +42,17 @@ func (p *Process) openServices(ctx context.Context, apps []App) error {
 	for name, h := range p.settings.Provided {
 		p.services.Add(name, h)
 	}
+	var trust *certs.Authorities
+	if file := p.settings.TLS.CAFile; file != "" {
+		var err error
+		if trust, err = certs.OpenAuthorities(file); err != nil {
+			return usageError{fmt.Errorf("server.tls.ca_file: %w", err)}
+		}
+	}
 	if c := p.settings.Consul; c.Address != "" {
 		consul, err := discover.NewConsul(ctx, discover.ConsulConfig{
 			Address: c.Address, Scheme: c.Scheme, Token: c.Token, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
-			Datacenter: c.Datacenter, CheckInterval: c.CheckInterval, DeregisterAfter: c.DeregisterAfter, Log: p.log, Clock: p.clock,
+			Datacenter: c.Datacenter, CheckInterval: c.CheckInterval, DeregisterAfter: c.DeregisterAfter, Trust: trust, Log: p.log, Clock: p.clock,
 		})
 		if err != nil {
 			return fmt.Errorf("consul: %w", err)
@@ -63,7 +71,7 @@ func (p *Process) openServices(ctx context.Context, apps []App) error {
 			lists[name] = append(lists[name], strings.TrimSpace(u))
 		}
 	}
-	static, err := discover.NewStatic(lists)
+	static, err := discover.NewStatic(lists, trust)
 	if err != nil {
 		return usageError{fmt.Errorf("server.services: %w", err)}
 	}

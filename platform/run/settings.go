@@ -49,10 +49,12 @@ type LogSettings struct {
 	Access bool   `config:"access"`
 }
 
-// TLSSettings make the process listen with TLS; the files are read again when they change.
+// TLSSettings make the process listen with TLS, and trust the other services that do; the files
+// are read again when they change.
 type TLSSettings struct {
 	CertFile string `config:"cert_file"`
 	KeyFile  string `config:"key_file"`
+	CAFile   string `config:"ca_file"` // of the authorities of the other services; default: the system's
 }
 
 // BrokerSettings say where the NATS JetStream cluster is; without URLs the process has a

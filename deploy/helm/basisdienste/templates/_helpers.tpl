@@ -56,7 +56,7 @@ server:
   drain_timeout: {{ int $v.drainSeconds }}s
   log: {level: {{ $v.log.level }}, format: json}
   {{- if $v.tlsSecret }}
-  tls: {cert_file: /run/secrets/tls/tls.crt, key_file: /run/secrets/tls/tls.key}
+  tls: {cert_file: /run/secrets/tls/tls.crt, key_file: /run/secrets/tls/tls.key, ca_file: /run/secrets/tls/ca.crt}
   {{- end }}
   database:
     url_file: /run/secrets/basis/database_url
