@@ -58,7 +58,7 @@ func (r *report) measure(ctx context.Context, o options, t *target, op operation
 		return row{}, err
 	}
 	x := row{
-		name: op.name, target: op.target, on: t.name, database: t.database, perSecond: float64(n) / took.Seconds(), limit: limit, rss: t.p.rssMB(),
+		name: op.name, target: op.target, on: t.name, database: t.database, many: len(t.places) > 0, perSecond: float64(n) / took.Seconds(), limit: limit, rss: t.p.rssMB(),
 		cpu: (after.server - before.server) / time.Duration(n), postgres: (after.postgres - before.postgres) / time.Duration(n),
 	}
 	if err := t.p.settle(ctx); err != nil {

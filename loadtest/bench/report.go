@@ -27,6 +27,7 @@ type row struct {
 	all, postgresAll           time.Duration // until all that the requests set going was done
 	rss                        int64
 	limit                      string
+	many                       bool // an installation of all municipalities
 }
 
 // median of each figure.
@@ -73,31 +74,30 @@ func (r *report) add(x row) {
 	fmt.Printf("%-22s %s\n    limited by %s\n", x.name, strings.Join(c[1:], "  "), x.limit)
 }
 
-// first is the operation's row on the first target, or on the first of this database, that others
-// are compared with.
-func (r *report) first(x row, database string) row {
-	for _, y := range r.rows {
-		if y.name == x.name && (database == "" || y.database == database) {
-			return y
-		}
+// like is the operation's row on that database, with many tenants or few, if it was measured.
+func (r *report) like(name, database string, many bool) (row, bool) {
+	i := slices.IndexFunc(r.rows, func(y row) bool { return y.name == name && y.database == database && y.many == many })
+	if i < 0 {
+		return row{}, false
 	}
-	return x
+	return r.rows[i], true
 }
 
 func headings() []string {
-	return []string{"operation", "on", "req/s", "p50", "p99", "× few tenants", "CPU/request", "× SQLite", "with what follows", "× SQLite", "PostgreSQL's CPU/request", "with what follows", "budget of CPU", "RSS MB"}
+	return []string{"operation", "on", "req/s", "p50", "p99", "p99 × few tenants", "CPU/request", "× SQLite", "with what follows", "× SQLite", "PostgreSQL's CPU/request", "with what follows", "budget of CPU", "RSS MB"}
 }
 
-// cells are a row as text; a comparison of a row with itself is empty.
+// cells are a row as text. PostgreSQL is compared with SQLite of as many tenants, many tenants
+// with few on the same database.
 func (r *report) cells(x row) []string {
-	ratio := func(a, b time.Duration, same bool) string {
-		if same || b == 0 {
-			return ""
-		}
-		return fmt.Sprintf("%.2f", float64(a)/float64(b))
+	var slower, dearer, dearerAll string
+	ratio := func(a, b time.Duration) string { return fmt.Sprintf("%.2f", float64(a)/float64(max(b, 1))) }
+	if few, ok := r.like(x.name, x.database, false); ok && x.many {
+		slower = ratio(x.p99, few.p99)
 	}
-	base, few := r.first(x, ""), r.first(x, x.database)
-	sqlite := x.on == base.on || x.database == base.database
+	if sqlite, ok := r.like(x.name, "sqlite", x.many); ok && x.database == "postgres" {
+		dearer, dearerAll = ratio(x.cpu, sqlite.cpu), ratio(x.all, sqlite.all)
+	}
 	budget := x.target
 	if x.database == "postgres" {
 		budget = "≤ 1.6 × SQLite"
@@ -107,8 +107,8 @@ func (r *report) cells(x row) []string {
 		postgres, postgresAll = ms(x.postgres), ms(x.postgresAll)
 	}
 	return []string{
-		x.name, x.on, fmt.Sprintf("%.0f", x.perSecond), ms(x.p50), ms(x.p99), ratio(x.p99, few.p99, x.on == few.on),
-		ms(x.cpu), ratio(x.cpu, base.cpu, sqlite), ms(x.all), ratio(x.all, base.all, sqlite), postgres, postgresAll, budget, fmt.Sprint(x.rss),
+		x.name, x.on, fmt.Sprintf("%.0f", x.perSecond), ms(x.p50), ms(x.p99), slower, ms(x.cpu), dearer, ms(x.all), dearerAll,
+		postgres, postgresAll, budget, fmt.Sprint(x.rss),
 	}
 }
 
