@@ -15,6 +15,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -260,6 +261,16 @@ func (e *Env) Do(method, path, token string, body any, headers ...string) Answer
 		e.t.Fatalf("%s %s: read body: %v", method, path, err)
 	}
 	return Answer{resp.StatusCode, resp.Header, b}
+}
+
+// CPU is the processor time that this process has used so far, in user and system mode.
+func CPU(t testing.TB) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // Eventually waits until f returns true, for at most 10 s.

@@ -8,11 +8,10 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"basisdienste/platform/run"
+	"basisdienste/platform/runtest"
 )
 
 // BenchmarkHop measures what the edge adds to a request: CPU of the whole process (client,
@@ -50,7 +49,7 @@ func BenchmarkHop(b *testing.B) {
 			b.ReportAllocs()
 			var failed atomic.Int64
 			b.SetParallelism(8)
-			before := cpu(b)
+			before := runtest.CPU(b)
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
 					r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, way.url+"/t/erfurt/forms/v1/forms", nil)
@@ -71,22 +70,12 @@ func BenchmarkHop(b *testing.B) {
 					_ = resp.Body.Close()
 				}
 			})
-			b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+			b.ReportMetric(float64((runtest.CPU(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 			if n := failed.Load(); n > 0 {
 				b.Errorf("%d of %d requests failed", n, b.N)
 			}
 		})
 	}
-}
-
-// cpu is the time that the process has computed so far, in user and system mode.
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // buffers is a httputil.BufferPool.

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,15 +15,6 @@ import (
 	"basisdienste/platform/runtest"
 	"basisdienste/services/notify"
 )
-
-// cpu is the processor time that this process has used.
-func cpu(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // BenchmarkPOST accepts messages from 32 clients at once, without the network, while they
 // are already being sent into the local outbox and told by the broker. cpu-ms/op is
@@ -46,7 +36,7 @@ func BenchmarkPOST(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(16)
 			var n atomic.Int64
-			began := cpu(b)
+			began := runtest.CPU(b)
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
@@ -63,7 +53,7 @@ func BenchmarkPOST(b *testing.B) {
 				}
 			})
 			b.StopTimer()
-			b.ReportMetric(float64((cpu(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+			b.ReportMetric(float64((runtest.CPU(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 			for { // until nothing waits any more
 				r := httptest.NewRequest(http.MethodGet, messages+"?limit=1&status=created&status=sending", nil)
 				r.Header.Set("Authorization", "Bearer "+token)
@@ -74,7 +64,7 @@ func BenchmarkPOST(b *testing.B) {
 				}
 				<-time.After(20 * time.Millisecond)
 			}
-			b.ReportMetric(float64((cpu(b)-began).Microseconds())/1000/float64(b.N), "all-cpu-ms/op")
+			b.ReportMetric(float64((runtest.CPU(b)-began).Microseconds())/1000/float64(b.N), "all-cpu-ms/op")
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"basisdienste/platform/db"
 	"basisdienste/platform/dbtest"
 	"basisdienste/platform/id"
+	"basisdienste/platform/runtest"
 )
 
 func TestSend_LocalOutbox(t *testing.T) {
@@ -300,8 +301,8 @@ func TestLog_NoPersonalData(t *testing.T) {
 func BenchmarkAccept(b *testing.B) {
 	r := newRig(b, dbtest.New(b, sets()...), nil)
 	b.SetParallelism(16)
-	began := cpuTime(b)
-	defer func() { b.ReportMetric(float64((cpuTime(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op") }()
+	began := runtest.CPU(b)
+	defer func() { b.ReportMetric(float64((runtest.CPU(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op") }()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			r.post(b, r.ctx, Email, "erika@example.org")
@@ -316,8 +317,8 @@ func BenchmarkSend(b *testing.B) {
 	for range b.N {
 		r.post(b, r.ctx, Email, "erika@example.org")
 	}
-	began := cpuTime(b)
+	began := runtest.CPU(b)
 	b.ResetTimer()
 	r.sendAll(b)
-	b.ReportMetric(float64((cpuTime(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64((runtest.CPU(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 }

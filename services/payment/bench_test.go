@@ -8,9 +8,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"basisdienste/platform/authn"
 	"basisdienste/platform/run"
@@ -42,22 +40,13 @@ func body(requestID string) string {
 "city":"Erfurt","postalCode":"99084","countryCode":"DE"}}}`, requestID)
 }
 
-// cpu is the processor time that this process has used.
-func cpu(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // drive serves requests from 32 clients at once and reports processor time for each.
 func drive(b *testing.B, h http.Handler, request func(i int64) *http.Request) {
 	b.Helper()
 	b.ReportAllocs()
 	b.SetParallelism(16)
 	var n atomic.Int64
-	began := cpu(b)
+	began := runtest.CPU(b)
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -69,7 +58,7 @@ func drive(b *testing.B, h http.Handler, request func(i int64) *http.Request) {
 		}
 	})
 	b.StopTimer()
-	b.ReportMetric(float64((cpu(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64((runtest.CPU(b)-began).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 }
 
 func BenchmarkPOST(b *testing.B) {
