@@ -39,6 +39,7 @@ base() {
 	pg_basebackup --pgdata="$part" --wal-method=stream --checkpoint=fast --manifest-checksums=SHA256
 	pg_verifybackup --quiet "$part"
 	mv "$part" "$1"
+	sync "$(dirname "$1")"
 	trap - EXIT
 	echo "$1: $(du -sh "$1" | cut -f 1)"
 }
@@ -77,9 +78,11 @@ recover() {
 	done
 	"$(dirname "$0")/restore.sh" --note "${DATABASE:-basis}"
 	pg_ctl --silent --pgdata="$part" --mode=fast stop
+	# The server brought all else to the disk, what was copied at its start, the rest at its end.
 	cp "$socket/auto.conf" "$part/postgresql.auto.conf"
-	sync
+	sync "$part/postgresql.auto.conf" "$part"
 	mv "$part" "$data"
+	sync "$(dirname "$data")"
 	trap - EXIT
 	rm -rf "$socket"
 	echo "$data is as of $time; its last transaction was committed at ${last:-a time before the base backup}"

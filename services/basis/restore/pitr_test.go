@@ -75,6 +75,7 @@ func TestPostgres_PointInTime(t *testing.T) {
 	archive, base, data := filepath.Join(o.home, "archive"), filepath.Join(o.home, "base"), filepath.Join(o.home, "data")
 	o.do(t, "mkdir", archive)
 	i.ask(t, "postgres", fmt.Sprintf(`ALTER SYSTEM SET archive_command = '%s/pitr.sh archive %s %%p %%f'`, o.home, archive))
+	i.ask(t, "postgres", `ALTER SYSTEM SET fsync = off`) // also of the server that recovers
 	i.ask(t, "postgres", `SELECT pg_reload_conf()`)
 
 	i.start(t)
