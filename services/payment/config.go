@@ -51,6 +51,9 @@ type Settings struct {
 	Kassenzeichen Numbering `json:"kassenzeichen"`
 	// Methods offered to payers, in their order on the pay page.
 	Methods []Offer `json:"methods"`
+	// BudgetKeys name the booking data of an item that say, joined by dots, where the treasury
+	// books it (Haushaltsstelle, Objektnummer).
+	BudgetKeys []string `json:"budget_keys"`
 	// Originators that may ask for payments; empty means all.
 	Originators []string `json:"originators"`
 	// Notice stands on the pay page, by language: "de", "en".
@@ -101,6 +104,7 @@ func DefaultSettings() Settings {
 			{Key: "paypal", Method: PayPal, Provider: "sandbox"},
 			{Key: "sepa", Method: Other, Detail: "SEPA", Provider: "sandbox"},
 		},
+		BudgetKeys:  []string{"haushaltsstelle", "objektnummer"},
 		ExpireHours: 14 * 24, MaxDeclined: 10,
 	}
 }
@@ -120,6 +124,9 @@ func (s Settings) Validate() error {
 			return fmt.Errorf("methods: %s: amounts from %s to %s", o.Key, o.Min, o.Max)
 		}
 		seen[o.Key] = true
+	}
+	if len(s.BudgetKeys) > 4 || slices.Contains(s.BudgetKeys, "") {
+		return errors.New("budget_keys: want at most 4 keys of booking data")
 	}
 	if s.ExpireHours < 1 || s.MaxDeclined < 1 {
 		return errors.New("expire_hours and max_declined: want at least 1")

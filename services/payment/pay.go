@@ -222,7 +222,7 @@ func (s *Service) settle(ctx context.Context, attemptID id.ID, session Session) 
 			return err
 		}
 		surplus = a.State == attemptSurplus
-		return s.keep(ctx, tx, &t, &a, what)
+		return s.keep(ctx, tx, &t, &a, what, settings.Settings)
 	})
 	if err == nil && surplus {
 		s.log.ErrorContext(ctx, "money came in for a transaction that had ended; it must be given back", "attempt", attemptID)
@@ -230,8 +230,8 @@ func (s *Service) settle(ctx context.Context, attemptID id.ID, session Session) 
 	return err
 }
 
-// keep stores what changed, and tells a new state.
-func (s *Service) keep(ctx context.Context, tx *db.Tx, t *Transaction, a *Attempt, what string) error {
+// keep stores what changed, books it, and tells a new state.
+func (s *Service) keep(ctx context.Context, tx *db.Tx, t *Transaction, a *Attempt, what string, settings Settings) error {
 	if err := saveAttempt(ctx, tx, a); err != nil {
 		return err
 	}
@@ -242,9 +242,15 @@ func (s *Service) keep(ctx context.Context, tx *db.Tx, t *Transaction, a *Attemp
 		return err
 	}
 	if a.State == attemptSurplus {
+		return bookSurplus(ctx, tx, t, a)
+	}
+	if a.State == attemptEnded { // the transaction stays as it is
 		return nil
 	}
 	if err := saveTransaction(ctx, tx, t); err != nil || !t.Final() {
+		return err
+	}
+	if err := bookEnd(ctx, tx, t, a, settings); err != nil {
 		return err
 	}
 	return tell(ctx, tx, t)
@@ -291,6 +297,14 @@ func (s *Service) expire(ctx context.Context, txID id.ID) error {
 
 // close makes sure that no money can come in any more, and then ends the transaction.
 func (s *Service) close(ctx context.Context, txID id.ID, what string, end func(*Transaction, db.Time) error) (t Transaction, err error) {
+	e, ok := tenantdir.From(ctx)
+	if !ok {
+		return t, errors.New("close: no tenant")
+	}
+	settings, err := s.known.of(e)
+	if err != nil {
+		return t, err
+	}
 	if err := s.finish(ctx, txID); err != nil {
 		return t, err
 	}
@@ -312,6 +326,9 @@ func (s *Service) close(ctx context.Context, txID id.ID, what string, end func(*
 			return err
 		}
 		if err := note(ctx, tx, &t, what, t.Reason, ""); err != nil {
+			return err
+		}
+		if err := bookEnd(ctx, tx, &t, a, settings.Settings); err != nil {
 			return err
 		}
 		return tell(ctx, tx, &t)

@@ -83,6 +83,9 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 		if err := insertTransaction(ctx, tx, &t); err != nil {
 			return created{}, err
 		}
+		if err := bookClaim(ctx, tx, &t, o.Items, settings.Settings); err != nil {
+			return created{}, err
+		}
 		return created{t.ID, t.Kassenzeichen}, tell(ctx, tx, &t)
 	})
 	if db.IsUnique(err) {

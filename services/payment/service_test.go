@@ -147,6 +147,12 @@ func (s *shop) count(t *testing.T, query string, args ...any) (n int) {
 	return n
 }
 
+// booked counts the transactions whose amount is not booked as kind exactly when it should be.
+func booked(kind, when string) string {
+	return `SELECT count(*) FROM transactions t WHERE (CASE WHEN ` + when + ` THEN t.amount ELSE 0 END) <>
+		(SELECT COALESCE(sum(l.amount), 0) FROM ledger l WHERE l.transaction_id = t.id AND l.kind = '` + kind + `')`
+}
+
 // consistent checks what must hold whatever happened: what is told is what is stored.
 func (s *shop) consistent(t *testing.T) {
 	t.Helper()
@@ -161,6 +167,11 @@ func (s *shop) consistent(t *testing.T) {
 			(SELECT count(*) FROM attempts a WHERE a.transaction_id = t.id AND a.state = 'paid')`,
 		"payments that do not match their history": `SELECT count(*) FROM transactions t WHERE (CASE WHEN t.state = 'PAYED' THEN 1 ELSE 0 END) <>
 			(SELECT count(*) FROM history h WHERE h.transaction_id = t.id AND h.what = 'payed')`,
+		"claims that are not booked as they are": booked("claim", "TRUE"),
+		"payments that are not booked":           booked("paid", "t.state = 'PAYED'"),
+		"dropped claims that are not booked":     booked("dropped", "t.state NOT IN ('INITIAL', 'PAYED')"),
+		"surpluses that are not booked": `SELECT count(*) FROM attempts a JOIN transactions t ON t.id = a.transaction_id WHERE (CASE WHEN a.state = 'surplus' THEN t.amount ELSE 0 END) <>
+			(SELECT COALESCE(sum(l.amount), 0) FROM ledger l WHERE l.transaction_id = t.id AND l.kind = 'surplus' AND l.reference = a.id)`,
 	} {
 		if n := s.count(t, query); n != 0 {
 			t.Errorf("%d %s, want none", n, what)
@@ -364,6 +375,9 @@ func TestService_MoneyAfterTheEndIsKept(t *testing.T) {
 				return err
 			}
 			if err := saveTransaction(s.ctx, tx, &got); err != nil {
+				return err
+			}
+			if err := bookEnd(s.ctx, tx, &got, nil, DefaultSettings()); err != nil {
 				return err
 			}
 			return tell(s.ctx, tx, &got)

@@ -23,6 +23,8 @@ func TestCheck(t *testing.T) {
 		{"adapter, other service's adapter", "services/payment/stripe/stripe.go", "stripe", "services/notify/smtp", "never imports another service"},
 		{"adapter, its service", "services/payment/stripe/stripe.go", "stripe", "services/payment", ""},
 		{"service, its adapter", "services/payment/app.go", "payment", "services/payment/stripe", "not the reverse"},
+		{"service, a package below it", "services/payment/service.go", "payment", "services/payment/ledger", ""},
+		{"service, another's package below", "services/forms/service.go", "forms", "services/payment/ledger", "never imports another service"},
 		{"service test, its adapter", "services/payment/app_test.go", "payment_test", "services/payment/stripe", ""},
 		{"main, its service and adapter", "services/payment/paymentd/main.go", "main", "services/payment/stripe", ""},
 		{"main, other service", "services/payment/paymentd/main.go", "main", "services/forms", "never imports another service"},

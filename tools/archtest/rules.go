@@ -64,7 +64,7 @@ func judgeService(f gofiles.File, service, target, targetArea, targetService str
 			return ""
 		case targetService != service:
 			return "a service never imports another service; tell it by an event, ask it through contracts/gen"
-		case f.Dir() == "services/"+service && target != f.Dir() && !f.Test():
+		case f.Dir() == "services/"+service && target != f.Dir() && !f.Test() && !slices.Contains(below(), target):
 			return "an adapter imports its service, not the reverse; main hands the adapter in"
 		}
 		return ""
