@@ -94,7 +94,7 @@ func (c *Cluster) openServices(ctx context.Context) error {
 // awaitFound waits until the edge finds every service.
 func (c *Cluster) awaitFound(ctx context.Context) error {
 	for _, path := range []string{"/", "/operator/auth/.well-known/openid-configuration"} {
-		p := &Process{Name: "edge", Dir: filepath.Join(c.opts.Dir, "edge-1"), Ready: process.Answers(c.URL + path)}
+		p := &Process{Name: "edge-1", Dir: filepath.Join(c.opts.Dir, "edge-1"), Ready: process.Answers(c.URL + path)}
 		if err := p.AwaitReady(ctx); err != nil {
 			return err
 		}
