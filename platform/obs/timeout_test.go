@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -229,3 +230,58 @@ func (l *pipe) Close() error {
 }
 
 func (l *pipe) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestTimeout_HTTP2 has bodies that go on, and one that stops, on one connection.
+func TestTimeout_HTTP2(t *testing.T) {
+	t.Parallel()
+	const still, pause, pieces = 2 * time.Second, 300 * time.Millisecond, 10
+	piece := strings.Repeat("x", 2<<10)
+	srv := httptest.NewUnstartedServer(obs.Timeout(still, time.Minute)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		if err == nil {
+			err = r.Context().Err()
+		}
+		if err != nil {
+			problem.Write(w, r, err)
+			return
+		}
+		_, _ = fmt.Fprint(w, r.Proto, " ", n)
+	})))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	for _, tt := range []struct {
+		stops  bool
+		status int
+		body   string
+	}{{true, 408, "body_too_slow"}, {false, 200, fmt.Sprint("HTTP/2.0 ", pieces*len(piece))}} {
+		t.Run(tt.body, func(t *testing.T) {
+			t.Parallel()
+			body, in := io.Pipe()
+			defer func() { _ = body.Close() }()
+			go func() {
+				tick := time.NewTicker(pause)
+				defer tick.Stop()
+				for range pieces {
+					<-tick.C
+					_, _ = io.WriteString(in, piece)
+				}
+				if !tt.stops {
+					_ = in.Close()
+				}
+			}()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := srv.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if b, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != tt.status || !strings.Contains(string(b), tt.body) {
+				t.Errorf("answer = %d %s, %v, want %d %s", resp.StatusCode, b, err, tt.status, tt.body)
+			}
+		})
+	}
+}
