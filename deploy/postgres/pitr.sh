@@ -15,7 +15,8 @@
 # that each service acts on at its next start (restore.sh --note), and stops it. Only then DATA
 # appears. Start the server and the services as always, and make a new base backup. DATABASE is the
 # services' database (basis); CONFIG is postgresql.conf where it does not stand in the data folder
-# (Debian: /etc/postgresql/17/main/postgresql.conf). See docs/backup.md.
+# (Debian: /etc/postgresql/17/main/postgresql.conf); TIMELINE is for going forward again, after a
+# recovery that went back too far (1: as if there had been none). See docs/backup.md.
 set -eu
 umask 077
 die() { echo "$*" >&2; exit 1; }
@@ -48,7 +49,7 @@ recover() {
 	base=$1 archive=$2 data=$3 time=$4 part=$3.partial
 	[ ! -e "$data" ] || die "$data is there; stop the server and move it away"
 	case $archive in /*) ;; *) die "$archive: give the archive's whole path" ;; esac
-	case $archive$time in *[!A-Za-z0-9./_:+\ -]*) die "$archive, $time: only letters, digits, spaces and . / _ : + - are understood" ;; esac
+	case $archive$time${TIMELINE:-} in *[!A-Za-z0-9./_:+\ -]*) die "$archive, $time ${TIMELINE:-}: only letters, digits, spaces and . / _ : + - are understood" ;; esac
 	[ -d "$archive" ] || die "$archive is no folder"
 	[ -n "${CONFIG:-}" ] || [ -e "$base/postgresql.conf" ] || die "$base has no postgresql.conf: say where it is by CONFIG"
 	pg_verifybackup --quiet "$base" || die "$base is damaged or not complete; nothing was done"
@@ -65,6 +66,7 @@ recover() {
 	{
 		echo "restore_command = 'cp \"$archive/%f\" \"%p\"'"
 		echo "recovery_target_action = promote"
+		echo "recovery_target_timeline = '${TIMELINE:-latest}'"
 		[ "$time" = latest ] || echo "recovery_target_time = '$time'"
 	} >>"$part/postgresql.auto.conf"
 
