@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -54,5 +56,36 @@ func TestMedian(t *testing.T) {
 	got := median([]row{{perSecond: 3, p99: 30}, {perSecond: 1, p99: 10}, {perSecond: 2, p99: 90}})
 	if got.perSecond != 2 || got.p99 != 30 {
 		t.Errorf("median = %v/s, p99 %v, want 2/s and 30: of each figure", got.perSecond, got.p99)
+	}
+}
+
+func TestMunicipalities(t *testing.T) {
+	t.Parallel()
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "in.csv")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	bare := write("ars,population\n010010000000,90164\n160510000000,213981\n")
+	file, places, err := municipalities(bare, t.TempDir())
+	if err != nil {
+		t.Fatalf("municipalities: %v", err)
+	}
+	text, err := os.ReadFile(file)
+	const want = "ars,ags,name,district,association,association_kind\n010010000000,01001000,Gemeinde 01001000,,,50\n160510000000,16051000,Gemeinde 16051000,,,50\n"
+	if err != nil || string(text) != want {
+		t.Errorf("municipalities made %q, %v, want %q", text, err, want)
+	}
+	if len(places) != 2 || places[1].ars != "160510000000" {
+		t.Errorf("municipalities = %v, want the two of the file", places)
+	}
+	whole := write(want)
+	if file, places, err := municipalities(whole, t.TempDir()); err != nil || file != whole || len(places) != 2 {
+		t.Errorf("municipalities of a whole file = %s, %v, %v, want the file itself and its two", file, places, err)
+	}
+	if _, _, err := municipalities(write("ars,population\n16051,1\n"), t.TempDir()); err == nil || !strings.Contains(err.Error(), "12 digits") {
+		t.Errorf("municipalities with a short ARS: got %v, want an error that says how long it is", err)
 	}
 }

@@ -31,7 +31,7 @@ func (r *report) measure(ctx context.Context, o options, t *target, op operation
 		return row{}, err
 	}
 	r.from += 1 << 40 // no request is the same in two rounds
-	if _, _, err := load(ctx, client, op, o.Connections, o.Duration/5, r.from); err != nil {
+	if _, _, err := load(ctx, client, op, o, o.Duration/5, r.from); err != nil {
 		return row{}, err
 	}
 	stopProfile := profile(ctx, o, t.p, strings.ReplaceAll(t.name, " ", "-")+"-"+op.name)
@@ -41,7 +41,7 @@ func (r *report) measure(ctx context.Context, o options, t *target, op operation
 		return row{}, err
 	}
 	began := time.Now()
-	latencies, n, err := load(ctx, client, op, o.Connections, o.Duration, r.from+1<<39)
+	latencies, n, err := load(ctx, client, op, o, o.Duration, r.from+1<<39)
 	took := time.Since(began)
 	if err != nil {
 		return row{}, err
@@ -75,16 +75,22 @@ func (r *report) measure(ctx context.Context, o options, t *target, op operation
 }
 
 // load runs for the duration and returns the latencies. The first wrong answer ends it.
-func load(ctx context.Context, client *http.Client, op operation, connections int, d time.Duration, from int64) ([]time.Duration, int64, error) {
+func load(ctx context.Context, client *http.Client, op operation, o options, d time.Duration, from int64) ([]time.Duration, int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	end := time.Now().Add(d)
+	start := time.Now()
 	var wg sync.WaitGroup
-	lists, errs := make([][]time.Duration, connections), make([]error, connections)
-	for c := range connections {
+	lists, errs := make([][]time.Duration, o.Connections), make([]error, o.Connections)
+	for c := range o.Connections {
 		wg.Go(func() {
-			for n := int64(c); time.Now().Before(end) && ctx.Err() == nil; n += int64(connections) {
+			for n := int64(c); ; n += int64(o.Connections) {
 				began := time.Now()
+				if o.Rate > 0 {
+					began = start.Add(time.Duration(float64(n) / o.Rate * float64(time.Second)))
+				}
+				if began.Sub(start) >= d || !until(ctx, began) {
+					return
+				}
 				if errs[c] = once(ctx, client, op, from+n); errs[c] != nil {
 					cancel()
 					return
@@ -104,6 +110,22 @@ func load(ctx context.Context, client *http.Client, op operation, connections in
 		return nil, 0, errors.Join(append(errs, errors.New("no request was answered"))...)
 	}
 	return all, int64(len(all)), nil
+}
+
+// until waits for a moment, which may be past; false if ctx ends before.
+func until(ctx context.Context, moment time.Time) bool {
+	left := time.Until(moment)
+	if left <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func once(ctx context.Context, client *http.Client, op operation, n int64) (err error) {

@@ -23,10 +23,11 @@ type options struct {
 	Basisctl    string        `help:"Operator's command, for --tenants." default:"bin/basisctl" type:"path"`
 	Database    string        `help:"What basis keeps its tables in: sqlite, postgres (a throw-away server is started) or both, in turn." enum:"sqlite,postgres,both" default:"sqlite"`
 	Connections int           `help:"Keep-alive connections, each with one request under way." default:"32"`
+	Rate        float64       `help:"Requests a second, made whether or not the answers keep up; latency counts from when each was due. 0: as many as the connections can." default:"0"`
 	Duration    time.Duration `help:"How long each operation is loaded, after a warm-up of a fifth of it." default:"5s"`
 	Rounds      int           `help:"How often everything is measured in turn; the figures are the medians." default:"1"`
 	Only        []string      `help:"Operations to measure; all without it." placeholder:"NAME"`
-	Tenants     string        `help:"Measure a second installation in turn, with a tenant for each of these municipalities (CSV as basisctl tenants import takes)." type:"existingfile" placeholder:"FILE"`
+	Tenants     string        `help:"Measure a second installation in turn, with a tenant for each of these municipalities (CSV as basisctl tenants import takes, or loadtest/k6/data/population.csv)." type:"existingfile" placeholder:"FILE"`
 	Profile     string        `help:"Folder for a CPU profile of each operation." placeholder:"DIR"`
 	Write       string        `help:"Write the table as Markdown to this file too." placeholder:"FILE"`
 	Echo        bool          `hidden:"" help:"Be the echo server that is the ceiling."`
@@ -56,7 +57,7 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := report{began: time.Now(), connections: o.Connections, duration: o.Duration, rounds: max(o.Rounds, 1)}
+	r := report{began: time.Now(), connections: o.Connections, rate: o.Rate, duration: o.Duration, rounds: max(o.Rounds, 1)}
 	if err := r.ceiling(ctx, o, dir); err != nil {
 		return err
 	}

@@ -6,11 +6,42 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 )
 
 // place is a municipality whose requests are made.
 type place struct{ ars, slug string }
+
+// municipalities are the places of a CSV with a column ars first. One that has nothing else but
+// inhabitants is made into one that can be imported, in dir: each municipality gets its number
+// for a name. It returns the file to import.
+func municipalities(file, dir string) (_ string, places []place, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", nil, err
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	var rows strings.Builder
+	rows.WriteString("ars,ags,name,district,association,association_kind\n")
+	for _, line := range lines[1:] {
+		ars, _, _ := strings.Cut(line, ",")
+		const length = 12
+		if len(ars) != length {
+			return "", nil, fmt.Errorf("%s: %q does not begin with an ARS of %d digits", file, line, length)
+		}
+		ags := ars[:5] + ars[9:]
+		fmt.Fprintf(&rows, "%s,%s,Gemeinde %[2]s,,,50\n", ars, ags)
+		places = append(places, place{ars: ars})
+	}
+	if strings.Contains(lines[0], "ags") {
+		return file, places, nil
+	}
+	named := filepath.Join(dir, "municipalities.csv")
+	return named, places, os.WriteFile(named, []byte(rows.String()), 0o600)
+}
 
 // resolve asks the installation which tenants the places belong to, some at once.
 func resolve(ctx context.Context, base string, places []place) error {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"basisdienste/platform/db"
@@ -100,6 +99,9 @@ func (t *target) openPostgres(ctx context.Context, dir string) (env []string, er
 // importTenants imports municipalities and starts the process again: with all of them, its
 // start and its memory are what counts.
 func (r *report) importTenants(ctx context.Context, o options, t *target, file string, env []string) (err error) {
+	if file, t.places, err = municipalities(file, filepath.Dir(t.p.data)); err != nil {
+		return err
+	}
 	began := time.Now()
 	demo := filepath.Join(t.p.data, "demo.json")
 	out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", demo, "tenants", "import", "--each", "--active", file).CombinedOutput()
@@ -112,16 +114,7 @@ func (r *report) importTenants(ctx context.Context, o options, t *target, file s
 	if out, err := exec.CommandContext(ctx, o.Basisctl, "--demo", demo, "clients", "enable", "efa-demo", "--all").CombinedOutput(); err != nil {
 		return fmt.Errorf("enable the demo's client: %w\n%s", err, out)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	rows := strings.Split(strings.TrimSpace(string(text)), "\n")[1:]
-	for _, row := range rows {
-		ars, _, _ := strings.Cut(row, ",")
-		t.places = append(t.places, place{ars: ars})
-	}
-	t.name += fmt.Sprintf(", %d municipalities", len(rows))
+	t.name += fmt.Sprintf(", %d municipalities", len(t.places))
 	r.note("import", "%s: %s, %d rows refused", t.name, imported.Round(time.Millisecond), bytes.Count(out, []byte("shared_tenant")))
 	if err := t.p.settle(ctx); err != nil {
 		return err

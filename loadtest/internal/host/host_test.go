@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,8 +32,7 @@ func TestFamilyCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
+		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
 			t.Errorf("sh: %v", err)
 		}
 	})
