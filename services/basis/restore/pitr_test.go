@@ -179,7 +179,7 @@ func TestPostgres_PointInTime(t *testing.T) {
 		}
 	}
 	if given == 0 || len(numbers) == len(known) {
-		t.Errorf("%d numbers were given out before, %d after the loss, %d after the recovery; the test compares too little", len(known), len(numbers)-len(known), given)
+		t.Errorf("%d numbers were given out before, %d in the lost time, %d after the recovery; the test compares too little", len(known), len(numbers)-len(known), given)
 	}
 	efa := token(t, i.server, p)
 	for request, c := range lost.Payments {
