@@ -75,7 +75,7 @@ func (p *Process) Launch() error {
 	cmd := exec.Command(p.Program, p.Args...) //nolint:gosec,noctx // what the caller names; it is ended by Stop or Kill
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = append(Environment(), p.Env...), p.Dir, log, log
 	// The kernel ends it when we die, however that happens, and with it nobody else.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: p.As}
+	cmd.SysProcAttr = attributes(p.As)
 	started, done := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // the signal comes when the thread ends that started the program
