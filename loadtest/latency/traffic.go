@@ -73,13 +73,30 @@ func (t *traffic) carrier(edges []string, seed uint64) http.RoundTripper {
 
 // kinds of errands, in the shares in which they begin: payments over XBezahldienste, two of
 // three paid; applications with and without a fee, three of four fees paid; messages;
-// appointments.
+// appointments, given back.
 func (t *traffic) kinds() []func(ctx context.Context, name string, n int) error {
 	payment := func(ctx context.Context, name string, n int) error { return t.load.Payer(name)(ctx, n) }
 	application := func(ctx context.Context, name string, n int) error { return t.load.Applicant(name)(ctx, n) }
 	message := func(ctx context.Context, _ string, n int) error { return t.load.Notifier(ctx, n) }
-	booking := func(ctx context.Context, name string, n int) error { return t.load.Booker(name)(ctx, n) }
-	return []func(context.Context, string, int) error{payment, payment, application, application, application, application, message, message, message, booking}
+	return []func(context.Context, string, int) error{payment, payment, application, application, application, application, message, message, message, t.book}
+}
+
+// book makes an appointment and gives it back, so that a long run does not use up the times.
+func (t *traffic) book(ctx context.Context, name string, n int) error {
+	if err := t.load.Booker(name)(ctx, n); err != nil {
+		return err
+	}
+	var id, secret string
+	t.load.Ledger.Note(func() {
+		for key, a := range t.load.Ledger.Appointments {
+			if a.Email == fmt.Sprintf("%s-%d@example.org", name, n) {
+				id, secret = key, a.Secret
+				delete(t.load.Ledger.Appointments, key)
+			}
+		}
+	})
+	_, err := t.load.Request(ctx, http.MethodPost, "/t/erfurt/booking/v1/appointments/"+id+"/cancel", id, map[string]string{"secret": secret}, nil)
+	return err
 }
 
 // patience bounds what errands may take to come to their end after the last has begun.
