@@ -149,8 +149,9 @@ func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := p.try(r, body)
 	if err != nil {
 		_ = closeBody(r) // where the transport has not; the failure that counts is the call's
-		if fault.From(err).Kind == fault.KindTooSlow {
-			return nil, err // it is the caller's body
+		// A body that came too slowly also ends the context of its request, which hides it.
+		if body.broke() && fault.From(*body.failure.Load()).Kind == fault.KindTooSlow {
+			return nil, *body.failure.Load()
 		}
 		return nil, fmt.Errorf("%w: %w", unavailable(p.service), err)
 	}
@@ -256,7 +257,8 @@ func idempotent(r *http.Request) bool {
 // no connection comes about; held keeps it open until it is released, for the next attempt.
 type held struct {
 	io.ReadCloser
-	read, failed atomic.Bool
+	read    atomic.Bool
+	failure atomic.Pointer[error]
 
 	mu               sync.Mutex
 	closed, released bool
@@ -274,7 +276,7 @@ func (h *held) Read(b []byte) (int, error) {
 	h.read.Store(true)
 	n, err := h.ReadCloser.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) {
-		h.failed.Store(true)
+		h.failure.Store(&err)
 	}
 	return n, err
 }
@@ -300,7 +302,7 @@ func (h *held) release() {
 }
 
 // broke reports whether it was the caller's body that failed.
-func (h *held) broke() bool { return h != nil && h.failed.Load() }
+func (h *held) broke() bool { return h != nil && h.failure.Load() != nil }
 
 // client returns the client of Services for the pool.
 func (p *pool) client() *http.Client {

@@ -78,15 +78,16 @@ func (m *motion) moved() { m.last.Store(int64(time.Since(m.began))) }
 
 // look is called by the timer. Called once more after the request it does nothing.
 func (m *motion) look() {
-	rest := m.still - time.Since(m.began) + time.Duration(m.last.Load())
-	switch {
-	case m.reading.Load():
+	if m.reading.Load() { // asked first: a Read that has returned has moved
 		m.timer.Reset(m.still)
-	case rest > 0:
-		m.timer.Reset(rest)
-	default:
-		m.cancel(context.DeadlineExceeded)
+		return
 	}
+	rest := m.still - time.Since(m.began) + time.Duration(m.last.Load())
+	if rest > 0 {
+		m.timer.Reset(rest)
+		return
+	}
+	m.cancel(context.DeadlineExceeded)
 }
 
 // incoming is a request's body that is waited for within bounds. As any body it is read by one
