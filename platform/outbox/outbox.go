@@ -106,6 +106,39 @@ func First(ctx context.Context, tx *db.Tx, consumer string, event id.ID) (bool, 
 	return n == 1, nil
 }
 
+// Mark names an event that a consumer has handled.
+type Mark struct {
+	Tenant   id.ID  `db:"tenant_id"`
+	Consumer string `db:"consumer"`
+	ID       id.ID  `db:"id"`
+}
+
+// FirstOf is First for many events at once, of any tenants; ctx is a db.System one.
+func FirstOf(ctx context.Context, tx *db.Tx, marks []Mark) (map[Mark]bool, error) {
+	first := make(map[Mark]bool, len(marks))
+	for len(marks) > 0 {
+		chunk := 1 // a power of two, so that there are few statements to prepare
+		for 2*chunk <= len(marks) && chunk < 64 {
+			chunk *= 2
+		}
+		var rows []Mark
+		args := make([]any, 0, 4*chunk)
+		for _, m := range marks[:chunk] {
+			args = append(args, m.Tenant, m.Consumer, m.ID, tx.Now())
+		}
+		err := tx.Select(ctx, &rows, `INSERT INTO inbox (tenant_id, consumer, id, at) VALUES `+
+			strings.Repeat(`, (?, ?, ?, ?)`, chunk)[2:]+` ON CONFLICT DO NOTHING RETURNING tenant_id, consumer, id`, args...)
+		if err != nil {
+			return nil, fmt.Errorf("inbox: %w", err)
+		}
+		for _, m := range rows {
+			first[m] = true
+		}
+		marks = marks[chunk:]
+	}
+	return first, nil
+}
+
 // Seen reports whether consumer has handled the event, without remembering anything.
 func Seen(ctx context.Context, tx *db.Tx, consumer string, event id.ID) (bool, error) {
 	var n int

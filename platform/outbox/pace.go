@@ -22,7 +22,7 @@ const (
 	slowest          = 100 // events a second; also while a consumer is gone for good
 	paceEvery        = 250 * time.Millisecond
 	unansweredFor    = 10 * time.Second // nobody is asked again, because asking takes time
-	crowded          = 256 // sent events that wait for one consumer
+	crowded          = 256              // sent events that wait for one consumer
 )
 
 type budget struct {

@@ -32,7 +32,7 @@ type Relay struct {
 	// Waiting tells how many sent events the slowest of those who hear them has still to take.
 	// Tenants with a backlog go slower while it does not keep up; nil lets them go on.
 	Waiting func(context.Context) (int, error)
-	Clock     func() time.Time // of the pace; nil means time.Now
+	Clock   func() time.Time // of the pace; nil means time.Now
 
 	pace   pace
 	beaten time.Time
@@ -161,7 +161,8 @@ type aggregate struct {
 func aggregateOf(rec Record) aggregate { return aggregate{rec.Tenant, rec.Subject} }
 
 // unsent reads the oldest events of each tenant in turn, beginning after the given one, and
-// whether the earlier event of their aggregate that they name has not been sent yet.
+// whether the earlier event of their aggregate that they name has not been sent yet. (COALESCE
+// keeps the planner from looking for that one among all that wait.)
 const (
 	pendingTenants = `WITH RECURSIVE pending(tenant_id) AS (
 		SELECT min(tenant_id) FROM outbox WHERE holder = ? AND sent_at IS NULL AND tenant_id > ?
@@ -174,7 +175,7 @@ const (
 	oldest         = `FROM outbox i WHERE i.holder = ? AND i.tenant_id = t.tenant_id AND i.sent_at IS NULL ORDER BY i.seq LIMIT ?`
 	unsentSQLite   = pendingTenants + `FALSE AS waits ` + ofTenants + `JOIN outbox o ON o.seq IN (SELECT i.seq ` + oldest + `)`
 	unsentPostgres = pendingTenants + `o.prior <> '' AND EXISTS (SELECT 1 FROM outbox p WHERE p.tenant_id = o.tenant_id
-			AND p.subject = o.subject AND p.type = o.type AND p.id = o.prior AND p.sent_at IS NULL) AS waits ` + ofTenants + `
+			AND p.subject = o.subject AND p.type = o.type AND p.id = o.prior AND COALESCE(p.sent_at, 0) = 0) AS waits ` + ofTenants + `
 		CROSS JOIN LATERAL (SELECT i.seq, i.tenant_id, i.id, i.type, i.subject, i.prior, i.payload, i.traceparent, i.at, i.sent_at ` + oldest + `) o`
 )
 

@@ -360,7 +360,9 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 		importCSV(t, s, header+"160510000000,16051000,Erfurt,Erfurt,Erfurt,50,1,1\n", false)
 		erfurt := show(t, s, "erfurt")
 		own := db.For(t.Context(), erfurt.tenant())
-		if err := d.Tx(own, func(tx *db.Tx) error { return addUsage(own, tx, "2026-11", "payment.transaction.payed", 3070) }); err != nil {
+		if err := d.Tx(own, func(tx *db.Tx) error {
+			return addUsage(own, tx, []used{{meter{tx.Tenant(), "2026-11", "payment.transaction.payed"}, 1, 3070}})
+		}); err != nil {
 			t.Fatalf("addUsage: %v", err)
 		}
 		other := dbtest.Tenant(t, "jena")
@@ -368,7 +370,7 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 			if x, err := tenantOf(other, tx, ""); !fault.Is(err, "unknown_tenant") {
 				t.Errorf("tenantOf as another tenant = %+v, %v, want unknown_tenant", x, err)
 			}
-			if err := addUsage(other, tx, "2026-11", "payment.transaction.payed", 1); err != nil {
+			if err := addUsage(other, tx, []used{{meter{tx.Tenant(), "2026-11", "payment.transaction.payed"}, 1, 1}}); err != nil {
 				return err
 			}
 			return updateTenant(other, tx, erfurt, erfurt.clone(), &Catalogue{})
@@ -441,7 +443,9 @@ func TestUsage_CountedAtOnce(t *testing.T) {
 		for range workers {
 			wg.Go(func() {
 				for range each {
-					if err := d.Tx(ctx, func(tx *db.Tx) error { return addUsage(ctx, tx, "2026-11", counter, 250) }); err != nil {
+					if err := d.Tx(ctx, func(tx *db.Tx) error {
+						return addUsage(ctx, tx, []used{{meter{tx.Tenant(), "2026-11", counter}, 1, 250}})
+					}); err != nil {
 						t.Errorf("addUsage: %v", err)
 					}
 				}
@@ -468,14 +472,16 @@ func TestUsage_CountedAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = d.Tx(ctx, func(held *db.Tx) error {
-			if err := addUsage(ctx, held, "2026-11", counter, 1); err != nil {
+			if err := addUsage(ctx, held, []used{{meter{held.Tenant(), "2026-11", counter}, 1, 1}}); err != nil {
 				return err
 			}
 			var rows int // what was sent is done now
 			if err := held.Get(ctx, &rows, `SELECT count(*) FROM usage_slots WHERE tenant_id = ?`, held.Tenant()); err != nil {
 				return err
 			}
-			return d.Tx(ctx, func(tx *db.Tx) error { return addUsage(ctx, tx, "2026-11", counter, 1) })
+			return d.Tx(ctx, func(tx *db.Tx) error {
+				return addUsage(ctx, tx, []used{{meter{tx.Tenant(), "2026-11", counter}, 1, 1}})
+			})
 		})
 		if err != nil {
 			t.Errorf("addUsage beside an open one: %v", err)
