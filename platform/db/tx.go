@@ -57,6 +57,16 @@ func (tx *Tx) SkipLocked() string {
 	return ""
 }
 
+// Forgettable lets the transaction return before it is safe on the disk: a crash of the
+// database within the next second may undo it, whole. For what is only remembered to save work.
+// On SQLite it changes nothing.
+func (tx *Tx) Forgettable(ctx context.Context) error {
+	if !tx.postgres {
+		return nil
+	}
+	return tx.Send(ctx, `SET LOCAL synchronous_commit = off`)
+}
+
 // Postgres reports the engine, for the rare statement that has no common form.
 func (tx *Tx) Postgres() bool { return tx.postgres }
 

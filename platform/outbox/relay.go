@@ -311,12 +311,15 @@ func (r *Relay) mark(ctx context.Context, sent []int64) error {
 		return err
 	}
 	err = r.DB.Tx(ctx, func(tx *db.Tx) error {
+		if err := tx.Forgettable(ctx); err != nil { // what is sent again, the broker and the inboxes know
+			return err
+		}
 		for start := 0; start < len(sent); start += markChunk {
 			args := []any{tx.Now()}
 			for i := range markChunk {
 				args = append(args, sent[min(start+i, len(sent)-1)]) // the last one fills up
 			}
-			if _, err := tx.Exec(ctx, query, args...); err != nil {
+			if err := tx.Send(ctx, query, args...); err != nil {
 				return err
 			}
 		}
