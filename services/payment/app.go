@@ -70,6 +70,7 @@ func open(ctx context.Context, h *run.Host, parts []Part) (run.Unit, error) {
 	p.routes(h.Mux)
 	unit := run.Unit{Restored: restored, Jobs: []run.Job{
 		{Name: "sweep", Every: cfg.SweepEvery, Run: s.Sweep},
+		{Name: "refunds", Every: cfg.SweepEvery, Run: s.SweepRefunds},
 		{Name: "expire", Every: cfg.SweepEvery, Run: s.Expire},
 	}}
 	var seeds []func(context.Context, run.Demo) error

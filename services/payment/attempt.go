@@ -21,6 +21,11 @@ type Gateway interface {
 	// End closes a session to the payer and returns what holds now: SessionEnded, or the
 	// state that it had reached before. After SessionEnded no money can come in by it.
 	End(ctx context.Context, session string) (Session, error)
+	// Refund gives money of a paid session back. With the same RefundOrder.Refund it returns
+	// the same refund, in the state it is in by then.
+	Refund(ctx context.Context, r RefundOrder) (RefundResult, error)
+	// GetRefund reads a refund of a session by the provider's id of it.
+	GetRefund(ctx context.Context, session, refund string) (RefundResult, error)
 }
 
 // Checkout is what a provider is told.

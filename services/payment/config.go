@@ -24,11 +24,13 @@ type Config struct {
 	SessionTime time.Duration `config:"session_time"`
 	// ProviderTimeout bounds one call to a provider.
 	ProviderTimeout time.Duration `config:"provider_timeout"`
+	// Stripe is a provider that is offered if it has a key.
+	Stripe StripeConfig `config:"stripe"`
 }
 
 // DefaultConfig is used where nothing else is said.
 func DefaultConfig() Config {
-	return Config{SweepEvery: 10 * time.Second, SweepBatch: 500, SessionTime: time.Hour, ProviderTimeout: 10 * time.Second}
+	return Config{SweepEvery: 10 * time.Second, SweepBatch: 500, SessionTime: time.Hour, ProviderTimeout: 10 * time.Second, Stripe: defaultStripe()}
 }
 
 // Validate implements the check of package config.
@@ -54,6 +56,9 @@ type Settings struct {
 	// BudgetKeys name the booking data of an item that say, joined by dots, where the treasury
 	// books it (Haushaltsstelle, Objektnummer).
 	BudgetKeys []string `json:"budget_keys"`
+	// BookingData is what each item's booking data must hold, by originator; "*" is for those
+	// that have none of their own. Without either anything goes.
+	BookingData map[string]BookingSchema `json:"booking_data"`
 	// Originators that may ask for payments; empty means all.
 	Originators []string `json:"originators"`
 	// Notice stands on the pay page, by language: "de", "en".
@@ -61,9 +66,16 @@ type Settings struct {
 	// ExpireHours after which a transaction that nobody paid ends.
 	ExpireHours int `json:"expire_hours"`
 	// MaxDeclined attempts, after which a transaction has failed.
-	MaxDeclined int `json:"max_declined"`
+	MaxDeclined int     `json:"max_declined"`
+	Refunds     Refunds `json:"refunds"`
 	// Maintenance that the municipality or its provider announced.
 	Maintenance []Window `json:"maintenance"`
+}
+
+// Refunds says how money goes back.
+type Refunds struct {
+	// FourEyesAbove is the amount above which a second person has to approve; null means never.
+	FourEyesAbove *money.Amount `json:"four_eyes_above"`
 }
 
 // Offer is one method on the pay page.
@@ -95,6 +107,8 @@ func (w Window) covers(m Method, now time.Time) bool {
 		(len(w.Methods) == 0 || slices.Contains(w.Methods, m))
 }
 
+const fourEyesAbove money.Amount = 250_00
+
 // DefaultSettings are the catalogue's defaults.
 func DefaultSettings() Settings {
 	return Settings{
@@ -104,6 +118,7 @@ func DefaultSettings() Settings {
 			{Key: "paypal", Method: PayPal, Provider: "sandbox"},
 			{Key: "sepa", Method: Other, Detail: "SEPA", Provider: "sandbox"},
 		},
+		Refunds:     Refunds{FourEyesAbove: new(fourEyesAbove)},
 		BudgetKeys:  []string{"haushaltsstelle", "objektnummer"},
 		ExpireHours: 14 * 24, MaxDeclined: 10,
 	}
@@ -128,8 +143,16 @@ func (s Settings) Validate() error {
 	if len(s.BudgetKeys) > 4 || slices.Contains(s.BudgetKeys, "") {
 		return errors.New("budget_keys: want at most 4 keys of booking data")
 	}
+	if a := s.Refunds.FourEyesAbove; a != nil && *a < 0 {
+		return fmt.Errorf("refunds: four_eyes_above: %s", *a)
+	}
 	if s.ExpireHours < 1 || s.MaxDeclined < 1 {
 		return errors.New("expire_hours and max_declined: want at least 1")
+	}
+	for originator, schema := range s.BookingData {
+		if _, err := schema.compile(); err != nil {
+			return fmt.Errorf("booking_data: %s: %w", originator, err)
+		}
 	}
 	return nil
 }
@@ -151,11 +174,12 @@ func settingsOf(e tenantdir.Entry) (Settings, error) {
 // request does not read them again. It is safe for concurrent use.
 type knownSettings struct{ byTenant sync.Map }
 
-// tenantSettings are read settings with the Kassenzeichen patterns in use.
+// tenantSettings are read settings with the patterns in use.
 type tenantSettings struct {
 	Settings
 	version int64
 	byAGS   sync.Map
+	booking map[string]bookingRules // by originator in lower case
 }
 
 func (k *knownSettings) of(e tenantdir.Entry) (*tenantSettings, error) {
@@ -168,7 +192,12 @@ func (k *knownSettings) of(e tenantdir.Entry) (*tenantSettings, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tenantSettings{Settings: s, version: e.Version}
+	t := &tenantSettings{Settings: s, version: e.Version, booking: map[string]bookingRules{}}
+	for originator, schema := range s.BookingData {
+		if t.booking[strings.ToLower(originator)], err = schema.compile(); err != nil {
+			return nil, err
+		}
+	}
 	k.byTenant.Store(e.ID, t)
 	return t, nil
 }

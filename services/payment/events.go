@@ -35,3 +35,23 @@ func tell(ctx context.Context, tx *db.Tx, t *Transaction) error {
 	}
 	return fmt.Errorf("no event for state %q", t.State)
 }
+
+// tellRefund publishes what a refund has come to, if others have to know.
+func tellRefund(ctx context.Context, tx *db.Tx, t *Transaction, r *Refund) error {
+	e := events.RefundRequested{
+		RefundID: r.ID.String(), TransactionID: t.ID.String(), OriginatorID: t.OriginatorID, EndPointID: t.EndPointID,
+		Amount: int64(r.Amount), Currency: t.Currency, Kassenzeichen: t.Kassenzeichen, Status: string(r.State), ReasonCode: r.Reason, At: tx.Now().Time,
+	}
+	switch r.State {
+	case RefundWaiting, RefundSubmitted:
+		if r.DecidedBy != "" {
+			return nil // it was told when it was asked for
+		}
+		return outbox.Put(ctx, tx, e)
+	case RefundSucceeded:
+		return outbox.Put(ctx, tx, events.RefundSucceeded(e))
+	case RefundFailed, RefundRejected:
+		return outbox.Put(ctx, tx, events.RefundFailed(e))
+	}
+	return fmt.Errorf("no event for refund state %q", r.State)
+}

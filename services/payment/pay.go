@@ -2,7 +2,6 @@ package payment
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -52,11 +51,7 @@ func (s *Service) Start(ctx context.Context, txID id.ID, offerKey, language stri
 // open returns the transaction's open attempt; without one it stores a new one, before the
 // provider hears of it.
 func (s *Service) open(ctx context.Context, txID id.ID, offerKey string) (t Transaction, a Attempt, err error) {
-	e, ok := tenantdir.From(ctx)
-	if !ok {
-		return t, a, errors.New("start: no tenant")
-	}
-	settings, err := s.known.of(e)
+	settings, err := s.own(ctx)
 	if err != nil {
 		return t, a, err
 	}
@@ -194,11 +189,7 @@ func (s *Service) current(ctx context.Context, txID id.ID) (t Transaction, a *At
 // one transaction, and only an open attempt is ever settled, so that saying it again, or in
 // another order, changes nothing.
 func (s *Service) settle(ctx context.Context, attemptID id.ID, session Session) error {
-	e, ok := tenantdir.From(ctx)
-	if !ok {
-		return errors.New("settle: no tenant")
-	}
-	settings, err := s.known.of(e)
+	settings, err := s.own(ctx)
 	if err != nil {
 		return err
 	}
@@ -297,11 +288,7 @@ func (s *Service) expire(ctx context.Context, txID id.ID) error {
 
 // close makes sure that no money can come in any more, and then ends the transaction.
 func (s *Service) close(ctx context.Context, txID id.ID, what string, end func(*Transaction, db.Time) error) (t Transaction, err error) {
-	e, ok := tenantdir.From(ctx)
-	if !ok {
-		return t, errors.New("close: no tenant")
-	}
-	settings, err := s.known.of(e)
+	settings, err := s.own(ctx)
 	if err != nil {
 		return t, err
 	}

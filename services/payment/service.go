@@ -45,7 +45,7 @@ type created struct {
 // One claim is made once: a second request with the same originator, municipality and
 // request id is refused, unless it is the same to the byte, carries an Idempotency-Key and
 // comes within 24 hours; then it gets the first answer again.
-// Errors: tenant_suspended, tenant_closing, unknown_originator, no_method_for_amount,
+// Errors: tenant_suspended, tenant_closing, unknown_originator, no_method_for_amount, booking_data_missing,
 // payment_exists, kassenzeichen_exhausted, and those of Order.Check and package idem.
 func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	e, ok := tenantdir.From(ctx)
@@ -59,7 +59,7 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	if err != nil {
 		return Transaction{}, err
 	}
-	if err := errors.Join(settings.knows(o.OriginatorID), o.Check(), settings.takes(o.Amount)); err != nil {
+	if err := errors.Join(settings.knows(o.OriginatorID), o.Check(), settings.takes(o.Amount), settings.checkBooking(o)); err != nil {
 		return Transaction{}, err
 	}
 	kz, err := settings.numbers(Authority(o.EndPointID))
@@ -187,12 +187,17 @@ func (s *Service) Maintenance(ctx context.Context, originator string) ([]Window,
 	return list, nil
 }
 
-func (s *Service) settings(ctx context.Context, originator string) (Settings, error) {
+// own returns the settings of the tenant that ctx acts for.
+func (s *Service) own(ctx context.Context) (*tenantSettings, error) {
 	e, ok := tenantdir.From(ctx)
 	if !ok {
-		return Settings{}, errors.New("settings: no tenant")
+		return nil, errors.New("settings: no tenant")
 	}
-	settings, err := s.known.of(e)
+	return s.known.of(e)
+}
+
+func (s *Service) settings(ctx context.Context, originator string) (Settings, error) {
+	settings, err := s.own(ctx)
 	if err != nil {
 		return Settings{}, err
 	}

@@ -10,22 +10,26 @@ import (
 	"testing"
 	"time"
 
+	"basisdienste/platform/audit"
 	"basisdienste/platform/db"
 	"basisdienste/platform/dbtest"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
 	"basisdienste/platform/idem"
+	"basisdienste/platform/money"
 	"basisdienste/platform/outbox"
 	"basisdienste/platform/tenant"
 	"basisdienste/platform/tenantdir"
 )
 
-var serviceSets = []db.Set{outbox.Migrations(), idem.Migrations(), tenantdir.Migrations(), Migrations()}
+var serviceSets = []db.Set{outbox.Migrations(), idem.Migrations(), audit.Migrations(), tenantdir.Migrations(), Migrations()}
 
 // desk is a provider that remembers its sessions and does what the test says.
 type desk struct {
 	mu       sync.Mutex
 	sessions map[string]*Session
+	refunds  map[string]*RefundResult
+	gaveBack money.Amount
 	away     bool
 }
 
@@ -43,6 +47,36 @@ func (d *desk) End(_ context.Context, session string) (Session, error) {
 			s.State = SessionEnded
 		}
 	})
+}
+
+// Refund gives back all but amounts that end in 13: those are refused.
+func (d *desk) Refund(_ context.Context, r RefundOrder) (RefundResult, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away {
+		return RefundResult{}, errors.New("away")
+	}
+	was, again := d.refunds[string(r.Refund)]
+	if !again {
+		was = &RefundResult{ID: string(r.Refund), State: RefundSucceeded}
+		if r.Amount%100 == 13 {
+			was.State, was.Reason = RefundFailed, "account_closed"
+		}
+		if d.refunds == nil {
+			d.refunds = map[string]*RefundResult{}
+		}
+		d.refunds[string(r.Refund)] = was
+		if was.State == RefundSucceeded {
+			d.gaveBack += r.Amount
+		}
+	}
+	return *was, nil
+}
+
+func (d *desk) GetRefund(_ context.Context, _, refund string) (RefundResult, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return *d.refunds[refund], nil
 }
 
 func (d *desk) with(session string, act func(*Session)) (Session, error) {
@@ -161,7 +195,7 @@ func (s *shop) consistent(t *testing.T) {
 			WHERE o.subject = t.id AND o.type = 'payment.transaction.created.v1')`,
 		"final transactions without one event of their end": `SELECT count(*) FROM transactions t WHERE t.state <> 'INITIAL' AND 1 <> (SELECT count(*) FROM outbox o
 			WHERE o.subject = t.id AND o.type <> 'payment.transaction.created.v1')`,
-		"events of an end that is not stored": `SELECT count(*) FROM outbox o WHERE o.type <> 'payment.transaction.created.v1' AND NOT EXISTS
+		"events of an end that is not stored": `SELECT count(*) FROM outbox o WHERE o.type LIKE 'payment.transaction.%' AND o.type <> 'payment.transaction.created.v1' AND NOT EXISTS
 			(SELECT 1 FROM transactions t WHERE t.id = o.subject AND o.type = 'payment.transaction.' || lower(t.state) || '.v1')`,
 		"payments that do not match their attempts": `SELECT count(*) FROM transactions t WHERE (CASE WHEN t.state = 'PAYED' THEN 1 ELSE 0 END) <>
 			(SELECT count(*) FROM attempts a WHERE a.transaction_id = t.id AND a.state = 'paid')`,
@@ -170,6 +204,12 @@ func (s *shop) consistent(t *testing.T) {
 		"claims that are not booked as they are": booked("claim", "TRUE"),
 		"payments that are not booked":           booked("paid", "t.state = 'PAYED'"),
 		"dropped claims that are not booked":     booked("dropped", "t.state NOT IN ('INITIAL', 'PAYED')"),
+		"refunds that are not booked": `SELECT count(*) FROM refunds r WHERE (CASE WHEN r.state = 'SUCCEEDED' THEN r.amount ELSE 0 END) <>
+			(SELECT COALESCE(sum(CASE WHEN l.kind = 'refund' THEN l.amount ELSE -l.amount END), 0) FROM ledger l
+			WHERE l.transaction_id = r.transaction_id AND l.kind IN ('refund', 'refund_failed') AND l.reference = r.id)`,
+		"transactions of which more went back than came in": `SELECT count(*) FROM transactions t WHERE (SELECT COALESCE(sum(r.amount), 0) FROM refunds r
+			WHERE r.transaction_id = t.id AND r.state NOT IN ('FAILED', 'REJECTED')) > t.amount * (SELECT count(*) FROM attempts a
+			WHERE a.transaction_id = t.id AND a.state IN ('paid', 'surplus'))`,
 		"surpluses that are not booked": `SELECT count(*) FROM attempts a JOIN transactions t ON t.id = a.transaction_id WHERE (CASE WHEN a.state = 'surplus' THEN t.amount ELSE 0 END) <>
 			(SELECT COALESCE(sum(l.amount), 0) FROM ledger l WHERE l.transaction_id = t.id AND l.kind = 'surplus' AND l.reference = a.id)`,
 	} {

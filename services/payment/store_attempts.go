@@ -48,6 +48,13 @@ func attempt(ctx context.Context, tx *db.Tx, attemptID id.ID) (a Attempt, err er
 	return a, err
 }
 
+// attemptsWithMoney lists the attempts of a transaction by which money came in.
+func attemptsWithMoney(ctx context.Context, tx *db.Tx, txID id.ID) (list []Attempt, err error) {
+	err = tx.Select(ctx, &list, `SELECT `+attemptColumns+` FROM attempts WHERE tenant_id = ? AND transaction_id = ? AND state IN ('paid', 'surplus')
+		ORDER BY id LIMIT 100`, tx.Tenant(), txID)
+	return list, err
+}
+
 // due names a row that a job has to look at, across tenants.
 type due struct {
 	Tenant      id.ID `db:"tenant_id"`

@@ -97,11 +97,15 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 		erfurt, jena := dbtest.Tenant(t, "erfurt"), dbtest.Tenant(t, "jena")
 		made := stored(t, erfurt, d, "r-1")
 		a := Attempt{ID: id.New(), TransactionID: made.ID, State: attemptOpen}
+		back := Refund{ID: id.New(), TransactionID: made.ID, AttemptID: a.ID, Amount: 1, State: RefundWaiting}
 		err := d.Tx(erfurt, func(tx *db.Tx) error {
 			if err := note(erfurt, tx, &made, "created", "", ""); err != nil {
 				return err
 			}
-			return insertAttempt(erfurt, tx, &a)
+			if err := insertAttempt(erfurt, tx, &a); err != nil {
+				return err
+			}
+			return insertRefund(erfurt, tx, &back)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -112,6 +116,12 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 			}
 			if last, err := lastAttempt(jena, tx, made.ID); last != nil || err != nil {
 				t.Errorf("lastAttempt = %+v, %v; want nothing", last, err)
+			}
+			if list, err := refundsOf(jena, tx, made.ID); len(list) > 0 || err != nil {
+				t.Errorf("refundsOf = %+v, %v; want nothing", list, err)
+			}
+			if r, err := refund(jena, tx, back.ID); !fault.Is(err, "unknown_refund") {
+				t.Errorf("refund = %+v, %v; want unknown_refund", r, err)
 			}
 			if list, err := history(jena, tx, made.ID); len(list) > 0 || err != nil {
 				t.Errorf("history = %+v, %v; want nothing", list, err)

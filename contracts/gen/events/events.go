@@ -28,6 +28,9 @@ func Types() []string {
 		"notify.message.accepted.v1",
 		"notify.message.delivered.v1",
 		"notify.message.failed.v1",
+		"payment.refund.failed.v1",
+		"payment.refund.requested.v1",
+		"payment.refund.succeeded.v1",
 		"payment.transaction.canceled.v1",
 		"payment.transaction.created.v1",
 		"payment.transaction.expired.v1",
@@ -416,6 +419,103 @@ func (MessageFailed) EventType() string { return "notify.message.failed.v1" }
 
 // Subject returns MessageID.
 func (e MessageFailed) Subject() string { return e.MessageID }
+
+// RefundFailed is the event payment.refund.failed.v1.
+//
+// The money stays: the second person rejected the refund, or the provider could not give it
+// back; also after it had succeeded.
+type RefundFailed struct {
+	// The refund.
+	RefundID string `json:"refund_id"`
+	// Transaction id as XBezahldienste shows it.
+	TransactionID string `json:"transaction_id"`
+	// XBezahldienste originatorId: the online service.
+	OriginatorID string `json:"originator_id"`
+	// XBezahldienste endPointId: the authority, often its ARS or AGS.
+	EndPointID string `json:"end_point_id"`
+	// What goes back, in cents.
+	Amount int64 `json:"amount"`
+	// ISO 4217 code.
+	Currency string `json:"currency"`
+	// Reference in the municipality's ledger; absent while none was given.
+	Kassenzeichen string `json:"kassenzeichen,omitempty"`
+	// State of the refund.
+	Status string `json:"status"`
+	// Why it failed or was rejected: snake_case; absent otherwise.
+	ReasonCode string `json:"reason_code,omitempty"`
+	// When it happened, UTC.
+	At time.Time `json:"at"`
+}
+
+// EventType returns "payment.refund.failed.v1".
+func (RefundFailed) EventType() string { return "payment.refund.failed.v1" }
+
+// Subject returns RefundID.
+func (e RefundFailed) Subject() string { return e.RefundID }
+
+// RefundRequested is the event payment.refund.requested.v1.
+//
+// Money is to go back to a payer: at once, or after a second person has approved it.
+type RefundRequested struct {
+	// The refund.
+	RefundID string `json:"refund_id"`
+	// Transaction id as XBezahldienste shows it.
+	TransactionID string `json:"transaction_id"`
+	// XBezahldienste originatorId: the online service.
+	OriginatorID string `json:"originator_id"`
+	// XBezahldienste endPointId: the authority, often its ARS or AGS.
+	EndPointID string `json:"end_point_id"`
+	// What goes back, in cents.
+	Amount int64 `json:"amount"`
+	// ISO 4217 code.
+	Currency string `json:"currency"`
+	// Reference in the municipality's ledger; absent while none was given.
+	Kassenzeichen string `json:"kassenzeichen,omitempty"`
+	// State of the refund.
+	Status string `json:"status"`
+	// Why it failed or was rejected: snake_case; absent otherwise.
+	ReasonCode string `json:"reason_code,omitempty"`
+	// When it happened, UTC.
+	At time.Time `json:"at"`
+}
+
+// EventType returns "payment.refund.requested.v1".
+func (RefundRequested) EventType() string { return "payment.refund.requested.v1" }
+
+// Subject returns RefundID.
+func (e RefundRequested) Subject() string { return e.RefundID }
+
+// RefundSucceeded is the event payment.refund.succeeded.v1.
+//
+// The provider has given the money back. A failure may still follow.
+type RefundSucceeded struct {
+	// The refund.
+	RefundID string `json:"refund_id"`
+	// Transaction id as XBezahldienste shows it.
+	TransactionID string `json:"transaction_id"`
+	// XBezahldienste originatorId: the online service.
+	OriginatorID string `json:"originator_id"`
+	// XBezahldienste endPointId: the authority, often its ARS or AGS.
+	EndPointID string `json:"end_point_id"`
+	// What goes back, in cents.
+	Amount int64 `json:"amount"`
+	// ISO 4217 code.
+	Currency string `json:"currency"`
+	// Reference in the municipality's ledger; absent while none was given.
+	Kassenzeichen string `json:"kassenzeichen,omitempty"`
+	// State of the refund.
+	Status string `json:"status"`
+	// Why it failed or was rejected: snake_case; absent otherwise.
+	ReasonCode string `json:"reason_code,omitempty"`
+	// When it happened, UTC.
+	At time.Time `json:"at"`
+}
+
+// EventType returns "payment.refund.succeeded.v1".
+func (RefundSucceeded) EventType() string { return "payment.refund.succeeded.v1" }
+
+// Subject returns RefundID.
+func (e RefundSucceeded) Subject() string { return e.RefundID }
 
 // TransactionCanceled is the event payment.transaction.canceled.v1.
 //
