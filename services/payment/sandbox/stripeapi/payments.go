@@ -1,0 +1,312 @@
+package stripeapi
+
+import (
+	"net/http"
+	"time"
+)
+
+// intent is the PaymentIntent of a session.
+type intent struct {
+	id        string
+	session   *session
+	created   time.Time
+	status    string // requires_payment_method, requires_action, processing, succeeded, canceled
+	method    string // type of the payment method that was used last
+	action    doc    // next_action
+	lastError doc
+	charges   []*charge
+}
+
+// charge is one try to take money.
+type charge struct {
+	id       string
+	intent   *intent
+	created  time.Time
+	status   string // pending, succeeded, failed
+	failure  decline
+	number   string // of the card or account, of the test ones
+	refunded int64
+	disputed bool
+	txn      *txn
+}
+
+// decline says why the bank refused.
+type decline struct{ code, declineCode, message string }
+
+func (s *Server) getIntent(c *call) (doc, error) {
+	in, ok := s.intents[c.path("id")]
+	if !ok || in.session.account != c.account {
+		return nil, missing("payment_intent", c.path("id"))
+	}
+	return s.intentDoc(in, c.expand), nil
+}
+
+func (s *Server) getCharge(c *call) (doc, error) {
+	ch, ok := s.charges[c.path("id")]
+	if !ok || ch.intent.session.account != c.account {
+		return nil, missing("charge", c.path("id"))
+	}
+	return s.chargeDoc(ch, c.expand), nil
+}
+
+func (in *intent) latest() *charge {
+	if len(in.charges) == 0 {
+		return nil
+	}
+	return in.charges[len(in.charges)-1]
+}
+
+func (s *Server) intentDoc(in *intent, x expand) doc {
+	cs := in.session
+	received := int64(0)
+	if in.status == "succeeded" {
+		received = cs.amount
+	}
+	var latest, method any
+	if ch := in.latest(); ch != nil {
+		latest = x.ref("latest_charge", ch.id, func(x expand) doc { return s.chargeDoc(ch, x) })
+	}
+	if in.method != "" && in.status != "requires_payment_method" {
+		method = "pm_" + in.id
+	}
+	return doc{
+		"id": in.id, "object": "payment_intent", "amount": cs.amount, "amount_capturable": 0, "amount_received": received, "application": nil,
+		"application_fee_amount": nil, "canceled_at": nil, "cancellation_reason": nil, "capture_method": "automatic_async", "client_secret": in.id + "_secret",
+		"confirmation_method": "automatic", "created": in.created.Unix(), "currency": cs.currency, "customer": nil, "description": null(cs.description),
+		"invoice": nil, "last_payment_error": in.lastError, "latest_charge": latest, "livemode": s.opts.Livemode, "metadata": cs.intentMetadata,
+		"next_action": in.action, "on_behalf_of": nil, "payment_method": method, "payment_method_options": doc{"card": doc{"request_three_d_secure": "automatic"}},
+		"payment_method_types": cs.methods, "receipt_email": nil, "review": nil, "setup_future_usage": nil, "shipping": nil, "source": nil,
+		"statement_descriptor": nil, "statement_descriptor_suffix": nil, "status": in.status, "transfer_data": nil, "transfer_group": nil,
+	}
+}
+
+func (s *Server) chargeDoc(ch *charge, x expand) doc {
+	cs := ch.intent.session
+	captured, outcome := int64(0), doc{"network_status": "approved_by_network", "reason": nil, "risk_level": "normal", "risk_score": 24, "seller_message": "Payment complete.", "type": "authorized"}
+	if ch.status == "succeeded" {
+		captured = cs.amount
+	}
+	if ch.status == "failed" {
+		outcome = doc{
+			"network_status": "declined_by_network", "reason": ch.failure.declineCode, "risk_level": "normal", "risk_score": 24,
+			"seller_message": "The bank did not return any further details with this decline.", "type": "issuer_declined",
+		}
+	}
+	var balance any
+	if ch.txn != nil {
+		balance = x.ref("balance_transaction", ch.txn.id, func(x expand) doc { return s.txnDoc(ch.txn, x) })
+	}
+	return doc{
+		"id": ch.id, "object": "charge", "amount": cs.amount, "amount_captured": captured, "amount_refunded": ch.refunded, "application": nil,
+		"application_fee": nil, "application_fee_amount": nil, "balance_transaction": balance,
+		"billing_details":                 doc{"address": doc{"city": nil, "country": nil, "line1": nil, "line2": nil, "postal_code": nil, "state": nil}, "email": nil, "name": nil, "phone": nil},
+		"calculated_statement_descriptor": "Stripe", "captured": ch.status == "succeeded", "created": ch.created.Unix(), "currency": cs.currency,
+		"customer": nil, "description": null(cs.description), "disputed": ch.disputed, "failure_code": null(ch.failure.code),
+		"failure_message": null(ch.failure.message), "fraud_details": doc{}, "invoice": nil, "livemode": s.opts.Livemode, "metadata": cs.intentMetadata,
+		"on_behalf_of": nil, "outcome": outcome, "paid": ch.status == "succeeded", "payment_intent": ch.intent.id, "payment_method": "pm_" + ch.intent.id,
+		"payment_method_details": methodDetails(ch.intent.method, ch.number), "receipt_email": nil, "receipt_number": nil, "receipt_url": nil,
+		"refunded": ch.refunded == cs.amount, "review": nil, "shipping": nil, "source": nil, "source_transfer": nil, "statement_descriptor": nil,
+		"statement_descriptor_suffix": nil, "status": ch.status, "transfer_data": nil,
+	}
+}
+
+func methodDetails(method, number string) doc {
+	last4 := number[max(0, len(number)-4):]
+	switch method {
+	case "card":
+		var secure any
+		if number == Card3DS {
+			secure = doc{"authentication_flow": "challenge", "result": "authenticated", "version": "2.1.0"}
+		}
+		return doc{"type": "card", "card": doc{
+			"brand": "visa", "checks": doc{"address_line1_check": nil, "address_postal_code_check": nil, "cvc_check": "pass"}, "country": "US", "exp_month": 2,
+			"exp_year": 2030, "fingerprint": "0CFI1ogMdJ3zM4Ey", "funding": "credit", "installments": nil, "last4": last4, "network": "visa",
+			"three_d_secure": secure, "wallet": nil,
+		}}
+	case "sepa_debit":
+		return doc{"type": "sepa_debit", "sepa_debit": doc{"bank_code": number[4:12], "branch_code": nil, "country": number[:2], "fingerprint": nil, "last4": last4, "mandate": nil}}
+	}
+	return doc{"type": method, method: doc{}}
+}
+
+// txn is a balance transaction: what an object did to the account's balance.
+type txn struct {
+	id, account, kind, source string // kind: charge, payment, refund, payment_refund, adjustment, payout
+	created                   time.Time
+	amount, fee               int64
+	feeText                   string
+	payout                    string // by which it was paid out
+}
+
+// book moves the account's balance.
+func (s *Server) book(t txn) *txn {
+	t.id, t.created = s.newID("txn"), s.opts.Clock()
+	s.txns = append(s.txns, &t)
+	return &t
+}
+
+func (s *Server) txnDoc(t *txn, x expand) doc {
+	fees := []doc{}
+	if t.fee != 0 {
+		fees = append(fees, doc{"amount": t.fee, "application": nil, "currency": "eur", "description": t.feeText, "type": "stripe_fee"})
+	}
+	category := map[string]string{"payment": "charge", "payment_refund": "refund", "adjustment": "dispute"}[t.kind]
+	if category == "" {
+		category = t.kind
+	}
+	return doc{
+		"id": t.id, "object": "balance_transaction", "amount": t.amount, "available_on": t.created.Add(48 * time.Hour).Unix(), "created": t.created.Unix(),
+		"currency": "eur", "description": nil, "exchange_rate": nil, "fee": t.fee, "fee_details": fees, "net": t.amount - t.fee, "reporting_category": category,
+		"source": x.ref("source", t.source, func(x expand) doc { return s.sourceDoc(t.source, x) }), "status": "pending", "type": t.kind,
+	}
+}
+
+// sourceDoc is the object that a balance transaction is about.
+func (s *Server) sourceDoc(id string, x expand) doc {
+	if ch, ok := s.charges[id]; ok {
+		return s.chargeDoc(ch, x)
+	}
+	if d, ok := s.disputes[id]; ok {
+		return s.disputeDoc(d, x)
+	}
+	if p, ok := s.payouts[id]; ok {
+		return s.payoutDoc(p)
+	}
+	for _, r := range s.refunds {
+		if r.id == id {
+			return s.refundDoc(r, x)
+		}
+	}
+	return doc{"id": id, "object": "unknown"}
+}
+
+func (s *Server) listTxns(c *call) (doc, error) {
+	var found []*txn
+	for i := range s.txns {
+		t := s.txns[len(s.txns)-1-i]
+		if p := c.form.Get("payout"); t.account == c.account && (p == "" || t.payout == p) {
+			found = append(found, t)
+		}
+	}
+	return list(c, "/v1/balance_transactions", found, func(t *txn) string { return t.id }, func(t *txn) doc { return s.txnDoc(t, c.expand["data"]) })
+}
+
+// payout is money on its way to the account's bank.
+type payout struct {
+	id, account string
+	created     time.Time
+	amount      int64
+	status      string
+	txn         *txn
+}
+
+// Payout pays out what the account has, if it has anything, and returns its id. It arrives at once.
+func (s *Server) Payout(account string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &payout{id: s.newID("po"), account: account, created: s.opts.Clock(), status: "paid"}
+	for _, t := range s.txns {
+		if t.account == account && t.payout == "" {
+			t.payout = p.id
+			p.amount += t.amount - t.fee
+		}
+	}
+	if p.amount <= 0 {
+		return ""
+	}
+	p.txn = s.book(txn{account: account, kind: "payout", source: p.id, amount: -p.amount, payout: p.id})
+	s.payouts[p.id] = p
+	for _, event := range []string{"payout.created", "payout.paid", "payout.reconciliation_completed"} {
+		s.tell(account, event, s.payoutDoc(p))
+	}
+	return p.id
+}
+
+func (s *Server) getPayout(c *call) (doc, error) {
+	p, ok := s.payouts[c.path("id")]
+	if !ok || p.account != c.account {
+		return nil, missing("payout", c.path("id"))
+	}
+	return s.payoutDoc(p), nil
+}
+
+func (s *Server) payoutDoc(p *payout) doc {
+	return doc{
+		"id": p.id, "object": "payout", "amount": p.amount, "arrival_date": p.created.Add(24 * time.Hour).Unix(), "automatic": true,
+		"balance_transaction": p.txn.id, "created": p.created.Unix(), "currency": "eur", "description": "STRIPE PAYOUT", "destination": "ba_1",
+		"failure_balance_transaction": nil, "failure_code": nil, "failure_message": nil, "livemode": s.opts.Livemode, "metadata": doc{},
+		"method": "standard", "reconciliation_status": "completed", "source_type": "card", "statement_descriptor": nil, "status": p.status, "type": "bank_account",
+	}
+}
+
+// dispute is a payer's bank that wants the money back.
+type dispute struct {
+	id      string
+	charge  *charge
+	created time.Time
+	status  string // needs_response, won, lost
+	txns    []*txn
+}
+
+// Dispute lets the payer of a session dispute its charge, and returns the dispute's id.
+func (s *Server) Dispute(sessionID string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch, err := s.paidCharge(sessionID)
+	if err != nil {
+		return "", err
+	}
+	cs := ch.intent.session
+	d := &dispute{id: s.newID("du"), charge: ch, created: s.opts.Clock(), status: "needs_response"}
+	ch.disputed = true
+	d.txns = []*txn{s.book(txn{account: cs.account, kind: "adjustment", source: d.id, amount: -cs.amount, fee: 2000, feeText: "Dispute fee"})}
+	s.disputes[d.id] = d
+	s.tell(cs.account, "charge.dispute.created", s.disputeDoc(d, nil))
+	s.tell(cs.account, "charge.dispute.funds_withdrawn", s.disputeDoc(d, nil))
+	return d.id, nil
+}
+
+// Decide ends a dispute: won gives the money back to the account.
+func (s *Server) Decide(disputeID string, won bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.disputes[disputeID]
+	d.status = "lost"
+	if won {
+		d.status = "won"
+		d.txns = append(d.txns, s.book(txn{account: d.charge.intent.session.account, kind: "adjustment", source: d.id, amount: d.charge.intent.session.amount}))
+	}
+	s.tell(d.charge.intent.session.account, "charge.dispute.closed", s.disputeDoc(d, nil))
+}
+
+func (s *Server) getDispute(c *call) (doc, error) {
+	d, ok := s.disputes[c.path("id")]
+	if !ok || d.charge.intent.session.account != c.account {
+		return nil, missing("dispute", c.path("id"))
+	}
+	return s.disputeDoc(d, c.expand), nil
+}
+
+func (s *Server) disputeDoc(d *dispute, x expand) doc {
+	txns := []doc{}
+	for _, t := range d.txns {
+		txns = append(txns, s.txnDoc(t, nil))
+	}
+	return doc{
+		"id": d.id, "object": "dispute", "amount": d.charge.intent.session.amount, "balance_transactions": txns,
+		"charge":  x.ref("charge", d.charge.id, func(x expand) doc { return s.chargeDoc(d.charge, x) }),
+		"created": d.created.Unix(), "currency": "eur", "evidence": doc{},
+		"evidence_details":     doc{"due_by": d.created.Add(7 * 24 * time.Hour).Unix(), "has_evidence": false, "past_due": false, "submission_count": 0},
+		"is_charge_refundable": false, "livemode": s.opts.Livemode, "metadata": doc{}, "payment_intent": d.charge.intent.id, "reason": "general", "status": d.status,
+	}
+}
+
+// paidCharge is the charge by which a session was paid.
+func (s *Server) paidCharge(sessionID string) (*charge, error) {
+	for _, cs := range s.sessions {
+		if cs.id == sessionID && cs.intent != nil && cs.intent.status == "succeeded" {
+			return cs.intent.latest(), nil
+		}
+	}
+	return nil, invalid(http.StatusBadRequest, "", "", "session %s is not paid", sessionID)
+}

@@ -1,0 +1,41 @@
+package stripe
+
+import (
+	"context"
+	"embed"
+	"time"
+
+	"basisdienste/platform/db"
+	"basisdienste/platform/run"
+	"basisdienste/services/payment"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations makes the adapter's tables.
+func Migrations() db.Set { return db.Set{Name: "stripe", FS: migrations} }
+
+const (
+	workEvery  = 5 * time.Second
+	purgeEvery = time.Hour
+)
+
+// Part adds Stripe to the service, if a key is configured.
+func Part() payment.Part {
+	return payment.Part{Migrations: []db.Set{Migrations()}, Open: func(_ context.Context, h *run.Host, s *payment.Service) (payment.Opened, error) {
+		cfg := payment.DefaultConfig()
+		if err := h.Config.Decode(&cfg); err != nil || cfg.Stripe.SecretKey == "" {
+			return payment.Opened{}, err
+		}
+		v := &events{db: h.DB, dir: h.Dir, payments: s, livemode: cfg.Stripe.Livemode, clock: h.Clock, log: h.Log}
+		v.routes(h.Mux, cfg.Stripe.AccountWebhookSecrets, cfg.Stripe.ConnectWebhookSecrets)
+		return payment.Opened{
+			Gateways: map[string]payment.Gateway{Name: NewGateway(cfg, h.Clock)},
+			Jobs: []run.Job{
+				{Name: "stripe-events", Every: workEvery, Run: v.Work},
+				{Name: "stripe-purge", Every: purgeEvery, Run: v.Purge},
+			},
+		}, nil
+	}}
+}

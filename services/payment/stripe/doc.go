@@ -1,0 +1,35 @@
+// Package stripe lets payers pay by Stripe: a Checkout Session, with Stripe's own pay page, for
+// each attempt, as a direct charge on the municipality's connected account. The municipality is the
+// merchant; the operator never holds the money, and no card number comes near us. It speaks API
+// version 2024-06-20.
+//
+// # Settings
+//
+// The process: payment.stripe.secret_key (or secret_key_file), livemode, the signing secrets of
+// the two webhook endpoints, each a list so that secrets can be rolled. Without a key Stripe is
+// not offered. A tenant: {"stripe": {"account": "acct_…"}} in its payment settings, or "own" where
+// the key is the municipality's own and there is no platform; and offers with provider "stripe":
+// CREDITCARD, PAYPAL, or OTHER with detail SEPA and the like (see methodTypes).
+//
+// # Promises
+//
+//   - One attempt has at most one session: the attempt is the idempotency key. A lost answer is
+//     found again by the same key, or, where Stripe would not take it (another language, a day
+//     later), by listing the account's sessions of that time.
+//   - What counts is payment_status, read from Stripe; neither the payer's return nor an event is
+//     believed. The amount and currency given back are those that Stripe received.
+//   - A session remembers its account, so it can be read after the municipality changed to
+//     another one. Test and live mode are never mixed: a session or event of the other is refused.
+//   - A refund is made once, however often it is asked for and however late.
+//   - An event is taken when its signature fits one of the secrets and its time is within
+//     300 seconds of ours, before or after. It is stored before it is answered, once; what it is
+//     about is then read again, until that works. Events of unknown objects are answered 200.
+//   - Errors of Stripe are passing ones to the caller and never a state. Their text holds type, code
+//     and request id, no payer's data. Telemetry is off, and what stripe-go tells of the machine is removed.
+//
+// # Limits
+//
+// Stripe takes 0.50 EUR or more, so offers want a minimum. Its sessions live 30 minutes to 24 hours: one
+// of an attempt that ends sooner lives on until it is ended. A card that is declined leaves the session open,
+// for the payer may try another on the same page. A refund made in Stripe's dashboard is not seen.
+package stripe
