@@ -18,6 +18,8 @@ import (
 	"basisdienste/services/notify/smtp"
 	"basisdienste/services/payment"
 	provider "basisdienste/services/payment/sandbox"
+	"basisdienste/services/payment/stripe"
+	"basisdienste/services/payment/webhooks"
 	"basisdienste/services/payment/xbezahldienste"
 	"basisdienste/services/tenants"
 )
@@ -25,5 +27,5 @@ import (
 // Demo content is made in this order.
 func main() {
 	run.Main("basis", tenants.New(), auth.New(identity.Open), notify.New(smtp.Open, govuk.Mount),
-		payment.New(xbezahldienste.Part(), provider.Part()), forms.New(), booking.New(jitsi.Open), console.New(), edge.New())
+		payment.New(xbezahldienste.Part(), provider.Part(), stripe.Part(), webhooks.Part()), forms.New(), booking.New(jitsi.Open), console.New(), edge.New())
 }

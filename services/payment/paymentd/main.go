@@ -5,7 +5,9 @@ import (
 	"basisdienste/platform/run"
 	"basisdienste/services/payment"
 	"basisdienste/services/payment/sandbox"
+	"basisdienste/services/payment/stripe"
+	"basisdienste/services/payment/webhooks"
 	"basisdienste/services/payment/xbezahldienste"
 )
 
-func main() { run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part())) }
+func main() { run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part(), stripe.Part(), webhooks.Part())) }
