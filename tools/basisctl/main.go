@@ -59,12 +59,15 @@ type commands struct {
 	Keys      keysCmd      `cmd:"" help:"Signing keys of the issuers."`
 	Backup    backupCmd    `cmd:"" help:"Copy the data folder of basis into one file, while basis runs."`
 	Restore   restoreCmd   `cmd:"" help:"Make a data folder from a backup, or check one."`
+
+	XBezahldienste xbezahldiensteCmd `cmd:"" name:"xbezahldienste" help:"Payment services of the federal standard."`
 }
 
 // app is what a command gets.
 type app struct {
 	ctx      context.Context
 	api      *client
+	access   access // for commands that find their own way
 	in       io.Reader
 	out, err io.Writer
 	json     bool
@@ -100,15 +103,18 @@ func start(ctx context.Context, args []string, in io.Reader, out, stderr io.Writ
 		api, err = c.open()
 	}
 	if err == nil {
-		a := &app{ctx: ctx, api: api, in: in, out: out, err: stderr, json: c.JSON}
+		a := &app{ctx: ctx, api: api, access: c.access, in: in, out: out, err: stderr, json: c.JSON}
 		a.progress = c.Progress == "always" || (c.Progress == "auto" && isTerminal(stderr))
 		err = command.Run(a)
 	}
 	return report(err, c.JSON, stderr)
 }
 
-// local commands work on files of this machine and speak to nobody.
-func local(command string) bool { return command == "backup" || command == "restore" }
+// local commands speak to no operator's API: they work on files of this machine, or find
+// their own way.
+func local(command string) bool {
+	return command == "backup" || command == "restore" || command == "xbezahldienste check"
+}
 
 // report says what went wrong and returns the exit code.
 func report(err error, asJSON bool, stderr io.Writer) int {

@@ -28,7 +28,7 @@ func (SystemResponse) Headers() http.Header {
 // functionalCodes are those of our codes that have one of their own.
 var functionalCodes = map[string]string{
 	"unknown_tenant": "NO_VALID_ORIGINATOR_OR_ENDPOINT", "unknown_originator": "NO_VALID_ORIGINATOR_OR_ENDPOINT",
-	"payment_exists": "PAYMENT_EXISTS", "calculation_error": "CALCULATION_ERROR",
+	"payment_exists": "PAYMENT_EXISTS", "calculation_error": "CALCULATION_ERROR", "booking_data_missing": "BOOKING_DATA_MISSING",
 }
 
 // systemResponse says err in the standard's words.

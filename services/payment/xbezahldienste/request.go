@@ -7,6 +7,7 @@ type PaymentRequest struct {
 	RequestTimestamp string        `json:"requestTimestamp"`
 	Currency         string        `json:"currency"`
 	GrossAmount      Decimal       `json:"grossAmount"`
+	GrosAmount       Decimal       `json:"grosAmount"` // its name in 1.0.0
 	Purpose          *string       `json:"purpose"`
 	Description      *string       `json:"description"`
 	RedirectURL      string        `json:"redirectUrl"`

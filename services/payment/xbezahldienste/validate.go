@@ -41,7 +41,7 @@ func (c *checker) err() error {
 	if len(c.wrong) == 0 {
 		return nil
 	}
-	return fault.Invalid("schema_violation", "the request does not fit the schema of XBezahldienste 1.2.0").With(c.wrong...)
+	return fault.Invalid("schema_violation", "the request does not fit the schema of XBezahldienste").With(c.wrong...)
 }
 
 // charset says which characters the schema's pattern allows.
@@ -141,7 +141,14 @@ func (q *PaymentRequest) order() (payment.Order, error) {
 	}
 	c.text("currency", q.Currency, 3, wordRune)
 	o := payment.Order{RequestID: q.RequestID, Currency: q.Currency, RedirectURL: q.RedirectURL}
-	o.Amount = c.amount("grossAmount", q.GrossAmount, 1)
+	spoken, gross := q.version(0), q.GrossAmount
+	if spoken == v100 {
+		if !gross.missing() {
+			c.add("grossAmount", "must not stand beside grosAmount")
+		}
+		gross = q.GrosAmount
+	}
+	o.Amount = c.amount(spoken.amount(), gross, 1)
 	c.optional("purpose", q.Purpose, 27, purposeRune)
 	c.optional("description", q.Description, 250, textRune)
 	o.Purpose, o.Description = value(q.Purpose), value(q.Description)

@@ -25,9 +25,6 @@ const (
 	ScopeRead = "read"
 )
 
-// versionHeader may name the version that a client speaks.
-const versionHeader = "X-XBezahldienste-Version"
-
 // Part adds the standard to the service.
 func Part() payment.Part {
 	return payment.Part{Open: func(_ context.Context, h *run.Host, s *payment.Service) (payment.Opened, error) {
@@ -53,18 +50,23 @@ func (a *api) routes(m *kit.Mux, v *authn.Verifier) {
 	kit.Route(m, "GET "+Base+"/status/{originatorId}/{endPointId}", v.Guard(ScopeRead), a.statusByIDs)
 }
 
-// place is the path of every request: which online service, which municipality.
-type place struct{ Originator, EndPoint string }
+// place is what every request says: which online service, which municipality, and maybe which
+// version of the standard.
+type place struct {
+	Originator, EndPoint string
+	asked                version // 0: not said
+}
 
-// FromHTTP reads the path. Error: unknown_tenant.
-func (p *place) FromHTTP(r *http.Request) error {
+// FromHTTP reads path and header. Errors: unknown_tenant, unsupported_version.
+func (p *place) FromHTTP(r *http.Request) (err error) {
 	p.Originator, p.EndPoint = r.PathValue("originatorId"), r.PathValue("endPointId")
 	for _, s := range []string{p.Originator, p.EndPoint} {
 		if len(s) > 36 || !charset(idRune).holds(s) {
 			return fault.NotFound("unknown_tenant", "originatorId and endPointId have at most 36 letters, digits and hyphens")
 		}
 	}
-	return nil
+	p.asked, err = askedVersion(r)
+	return err
 }
 
 // enter finds the municipality and lets the caller act for it.
@@ -79,8 +81,9 @@ func (a *api) enter(ctx context.Context, p place) (context.Context, error) {
 // CreateRequest is a POST. The body is kept as it came, to be given back so.
 type CreateRequest struct {
 	place
-	body  []byte
-	order payment.Order
+	body   []byte
+	order  payment.Order
+	spoken version
 }
 
 // UnmarshalJSON keeps the body for FromHTTP.
@@ -94,15 +97,14 @@ func (q *CreateRequest) FromHTTP(r *http.Request) error {
 	if err := q.place.FromHTTP(r); err != nil {
 		return err
 	}
-	if v := r.Header.Get(versionHeader); v != "" && v != "1" && !strings.HasPrefix(v, "1.") {
-		return fault.Invalid("unsupported_version", "this service speaks XBezahldienste 1.2.0")
-	}
 	var body PaymentRequest
 	if err := kit.Strict(q.body, &body); err != nil {
 		return err
 	}
-	if err := noNulls(q.body); err != nil {
-		return err
+	if q.spoken = body.version(q.asked); q.spoken != v100 {
+		if err := noNulls(q.body); err != nil {
+			return err
+		}
 	}
 	var err error
 	q.order, err = body.order()
@@ -114,6 +116,16 @@ func (q *CreateRequest) FromHTTP(r *http.Request) error {
 type PaymentTransaction struct {
 	PaymentInformation PaymentInformation `json:"paymentInformation"`
 	PaymentRequest     json.RawMessage    `json:"paymentRequest,omitempty"`
+
+	version version
+}
+
+// Headers implements what kit asks of answers: it names the version, if the client did.
+func (p PaymentTransaction) Headers() http.Header {
+	if p.version == 0 {
+		return nil
+	}
+	return http.Header{versionHeader: {p.version.String()}}
 }
 
 // PaymentInformation is what became of a request.
@@ -129,7 +141,9 @@ type PaymentInformation struct {
 	StatusDetail           string `json:"statusDetail,omitempty"`
 }
 
-func (a *api) answer(ctx context.Context, p place, t *payment.Transaction) PaymentTransaction {
+// answer tells the transaction to a client that reads the version, or with 0 the one it was
+// sent in.
+func (a *api) answer(ctx context.Context, p place, t *payment.Transaction, v version) (PaymentTransaction, error) {
 	info := PaymentInformation{
 		TransactionURL:         a.base + "/paymenttransaction/" + url.PathEscape(p.Originator) + "/" + url.PathEscape(p.EndPoint) + "/" + t.ID.String(),
 		TransactionRedirectURL: a.payments.PayURL(ctx, t.ID), TransactionID: t.ID.String(), TransactionReference: t.Kassenzeichen,
@@ -139,7 +153,8 @@ func (a *api) answer(ctx context.Context, p place, t *payment.Transaction) Payme
 		info.PaymentMethod, info.PaymentMethodDetail = string(t.Method), word(t.MethodDetail)
 		info.TransactionTimestamp = t.EndedAt.Format(time.RFC3339Nano)
 	}
-	return PaymentTransaction{info, json.RawMessage(t.Document)}
+	request, err := inVersion(t.Document, v)
+	return PaymentTransaction{info, request, v}, err
 }
 
 // word writes a provider's text in the characters and length of a paymentMethodDetail.
@@ -162,7 +177,9 @@ func (a *api) create(ctx context.Context, q CreateRequest) (PaymentTransaction, 
 	if err != nil {
 		return PaymentTransaction{}, err
 	}
-	return a.answer(ctx, q.place, &t), nil
+	made, err := a.answer(ctx, q.place, &t, 0)
+	made.version = q.spoken
+	return made, err
 }
 
 // ReadRequest names a transaction.
@@ -186,7 +203,7 @@ func (a *api) read(ctx context.Context, q ReadRequest) (PaymentTransaction, erro
 	if err != nil {
 		return PaymentTransaction{}, err
 	}
-	return a.answer(ctx, q.place, &t), nil
+	return a.answer(ctx, q.place, &t, q.asked)
 }
 
 // Methods by whether they work.
