@@ -161,8 +161,8 @@ type aggregate struct {
 func aggregateOf(rec Record) aggregate { return aggregate{rec.Tenant, rec.Subject} }
 
 // unsent reads the oldest events of each tenant in turn, beginning after the given one, and
-// whether the earlier event of their aggregate that they name has not been sent yet. (COALESCE
-// keeps the planner from looking for that one among all that wait.)
+// whether the earlier event of their aggregate that they name has not been sent yet. (With EXISTS
+// the planner may read all that wait, or all there is, to look that one up.)
 const (
 	pendingTenants = `WITH RECURSIVE pending(tenant_id) AS (
 		SELECT min(tenant_id) FROM outbox WHERE holder = ? AND sent_at IS NULL AND tenant_id > ?
@@ -174,8 +174,8 @@ const (
 	ofTenants      = `FROM (SELECT tenant_id FROM pending WHERE tenant_id IS NOT NULL LIMIT ?) t `
 	oldest         = `FROM outbox i WHERE i.holder = ? AND i.tenant_id = t.tenant_id AND i.sent_at IS NULL ORDER BY i.seq LIMIT ?`
 	unsentSQLite   = pendingTenants + `FALSE AS waits ` + ofTenants + `JOIN outbox o ON o.seq IN (SELECT i.seq ` + oldest + `)`
-	unsentPostgres = pendingTenants + `o.prior <> '' AND EXISTS (SELECT 1 FROM outbox p WHERE p.tenant_id = o.tenant_id
-			AND p.subject = o.subject AND p.type = o.type AND p.id = o.prior AND COALESCE(p.sent_at, 0) = 0) AS waits ` + ofTenants + `
+	unsentPostgres = pendingTenants + `o.prior <> '' AND COALESCE((SELECT p.sent_at IS NULL FROM outbox p WHERE p.tenant_id = o.tenant_id
+			AND p.subject = o.subject AND p.type = o.type AND p.id = o.prior LIMIT 1), FALSE) AS waits ` + ofTenants + `
 		CROSS JOIN LATERAL (SELECT i.seq, i.tenant_id, i.id, i.type, i.subject, i.prior, i.payload, i.traceparent, i.at, i.sent_at ` + oldest + `) o`
 )
 

@@ -41,6 +41,13 @@ func tables() []table {
 			"created_at": past, "check_at": soon, "expires_at": soon, "ended_at": "t.ended_at",
 		}},
 		{"payment", "history", "transactions t", 24_000, map[string]string{"tenant_id": "t.tenant_id", "transaction_id": "t.id", "id": uid, "at": past}},
+		{"payment", "ledger", "transactions t", 24_000, map[string]string{
+			"tenant_id": "t.tenant_id", "transaction_id": "t.id", "kind": "'claim'", "debit": "'claims'", "credit": "'revenue/1'", "amount": "100", "at": past,
+		}},
+		{"payment", "refunds", "attempts t", 16_000, map[string]string{
+			"tenant_id": "t.tenant_id", "id": uid, "transaction_id": "t.transaction_id", "attempt_id": "t.id", "amount": "1",
+			"state": "CASE WHEN " + few + " THEN 'SUBMITTED' ELSE 'SUCCEEDED' END", "created_at": past, "check_at": soon, "ended_at": "CASE WHEN " + few + " THEN NULL::bigint ELSE " + past + " END",
+		}},
 		{"payment", "sandbox_sessions", "transactions t", 16_000, map[string]string{
 			"tenant_id": "t.tenant_id", "id": "'sbx_' || n", "attempt_id": uid, "transaction_id": "t.id", "state": "'paid'", "settles_at": "NULL::bigint",
 		}},

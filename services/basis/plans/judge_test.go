@@ -31,7 +31,7 @@ type node struct {
 // order and stops: reading them without a condition is no reading of the table.
 func wholeByDesign(index string) bool {
 	for _, name := range []string{
-		"messages_due", "messages_content", "appointments_holds", "attempts_due", "transactions_open", "local_mails_newest", "local_mails_message_id",
+		"messages_due", "refunds_due", "messages_content", "appointments_holds", "attempts_due", "transactions_open", "local_mails_newest", "local_mails_message_id",
 		"applications_old_drafts", "files_loose", "payments_wanted", "payments_unmailed", "sandbox_notices_due", "sandbox_sessions_settle",
 		"outbox_unsent", "outbox_sent", // of the latter the first row alone: where to begin purging
 	} {

@@ -81,7 +81,7 @@ func TestPlans_NoStatementReadsALargeTableFromEndToEnd(t *testing.T) {
 	e.Put(great)
 	drive(t, e, great)
 	wanted(t, server,
-		"FROM transactions", "FROM attempts", "FROM history", "FROM applications", "FROM payments", "FROM files", "FROM messages",
+		"FROM transactions", "FROM attempts", "FROM history", "FROM refunds", "FROM applications", "FROM payments", "FROM files", "FROM messages",
 		"FROM appointments", "FROM days", "FROM sandbox_notices", "FROM sandbox_sessions", "FROM idempotency",
 		"FROM application_events", "FROM usage_slots", "INTO outbox", "DELETE FROM outbox", "INTO inbox", "DELETE FROM inbox")
 	if err := e.Process.Stop(); err != nil {
@@ -174,7 +174,7 @@ func drive(t *testing.T, e *runtest.Env, entry tenantdir.Entry) {
 				}
 			}
 			if filter == "" && len(page.Items) > 0 && page.Items[0].ID != "" {
-				for _, more := range []string{"", "/events"} { // what has none is not found
+				for _, more := range []string{"", "/events", "/refunds"} { // what has none is not found
 					e.Do(http.MethodGet, path+"/"+page.Items[0].ID+more, token, nil)
 				}
 			}
