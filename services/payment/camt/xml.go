@@ -92,6 +92,8 @@ func (t *tree) explain(err error) error {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &syntax) && syntax.Msg == "unexpected EOF":
+		return &Error{Line: syntax.Line, Reason: "the file ends early"}
 	case errors.As(err, &syntax):
 		return &Error{Line: syntax.Line, Reason: syntax.Msg}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

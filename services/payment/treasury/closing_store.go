@@ -1,0 +1,98 @@
+package treasury
+
+import (
+	"context"
+	"slices"
+
+	"basisdienste/platform/db"
+	"basisdienste/platform/money"
+	"basisdienste/services/payment/ledger"
+)
+
+// closingOf returns the stored closing of a day. Error: db.ErrNoRows.
+func closingOf(ctx context.Context, tx *db.Tx, day string) (body string, err error) {
+	err = tx.Get(ctx, &body, `SELECT body FROM treasury_closings WHERE tenant_id = ? AND day = ?`, tx.Tenant(), day)
+	return body, err
+}
+
+// nextClosing is the number of the next closing. Two that take the same fail at the insert.
+func nextClosing(ctx context.Context, tx *db.Tx) (n int64, err error) {
+	err = tx.Get(ctx, &n, `SELECT COALESCE(max(number), 0) + 1 FROM treasury_closings WHERE tenant_id = ?`, tx.Tenant())
+	return n, err
+}
+
+func insertClosing(ctx context.Context, tx *db.Tx, c *Closing, body string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO treasury_closings (tenant_id, day, number, body, made_at) VALUES (?, ?, ?, ?, ?)`,
+		tx.Tenant(), c.Day, c.Number, body, c.MadeAt)
+	return err
+}
+
+// bookings counts and sums by kind. A booking may have several moves: its first counts.
+func bookings(ctx context.Context, tx *db.Tx, p period) ([]kindSum, error) {
+	var found []kindSum
+	err := tx.Select(ctx, &found, `SELECT kind, CAST(sum(CASE WHEN n = 0 THEN 1 ELSE 0 END) AS BIGINT) AS count, CAST(sum(amount) AS BIGINT) AS amount
+		FROM ledger WHERE tenant_id = ? AND at >= ? AND at < ? GROUP BY kind ORDER BY kind`, tx.Tenant(), db.NewTime(p.from), db.NewTime(p.until))
+	list := make([]kindSum, len(kinds))
+	for i, k := range kinds {
+		list[i].Kind = k
+	}
+	for _, f := range found {
+		if i := slices.Index(kinds, f.Kind); i >= 0 {
+			list[i] = f
+		} else {
+			list = append(list, f)
+		}
+	}
+	return list, err
+}
+
+// methods sums up the payments by how they were made.
+func methods(ctx context.Context, tx *db.Tx, p period) ([]methodSum, error) {
+	list := []methodSum{}
+	err := tx.Select(ctx, &list, `SELECT t.method, t.method_detail, count(*) AS count, CAST(sum(l.amount) AS BIGINT) AS amount
+		FROM ledger l JOIN transactions t ON t.tenant_id = l.tenant_id AND t.id = l.transaction_id
+		WHERE l.tenant_id = ? AND l.kind = ? AND l.at >= ? AND l.at < ? GROUP BY t.method, t.method_detail ORDER BY t.method, t.method_detail`,
+		tx.Tenant(), ledger.Paid, db.NewTime(p.from), db.NewTime(p.until))
+	return list, err
+}
+
+// paidLine is what the payments of a period brought a budget line.
+type paidLine struct {
+	Account ledger.Account `db:"account"`
+	sum
+}
+
+// paidLines splits each payment as its claim was booked.
+func paidLines(ctx context.Context, tx *db.Tx, p period) (list []paidLine, err error) {
+	err = tx.Select(ctx, &list, `SELECT c.credit AS account, count(*) AS count, CAST(sum(c.amount) AS BIGINT) AS amount
+		FROM ledger l JOIN ledger c ON c.tenant_id = l.tenant_id AND c.transaction_id = l.transaction_id AND c.kind = ?
+		WHERE l.tenant_id = ? AND l.kind = ? AND l.at >= ? AND l.at < ? GROUP BY c.credit`,
+		ledger.Claim, tx.Tenant(), ledger.Paid, db.NewTime(p.from), db.NewTime(p.until))
+	return list, err
+}
+
+// sumsOfTransactions is what the transactions themselves say.
+type sumsOfTransactions struct {
+	Paid money.Amount `db:"paid"` // in the period
+	Open money.Amount `db:"still_open"`
+}
+
+func transactionSums(ctx context.Context, tx *db.Tx, p period) (s sumsOfTransactions, err error) {
+	from, until := db.NewTime(p.from), db.NewTime(p.until)
+	err = tx.Get(ctx, &s, `SELECT
+		CAST(COALESCE(sum(CASE WHEN state = 'PAYED' AND ended_at >= ? AND ended_at < ? THEN amount ELSE 0 END), 0) AS BIGINT) AS paid,
+		CAST(COALESCE(sum(CASE WHEN ended_at IS NULL OR ended_at >= ? THEN amount ELSE 0 END), 0) AS BIGINT) AS still_open
+		FROM transactions WHERE tenant_id = ? AND created_at < ?`, from, until, until, tx.Tenant(), until)
+	return s, err
+}
+
+// unbooked sums up claims that were open at the end of the period and not in the books by then:
+// a release before kept none, and they are booked when they end.
+func unbooked(ctx context.Context, tx *db.Tx, p period) (amount money.Amount, err error) {
+	until := db.NewTime(p.until)
+	err = tx.Get(ctx, &amount, `SELECT CAST(COALESCE(sum(t.amount), 0) AS BIGINT) FROM transactions t
+		WHERE t.tenant_id = ? AND t.created_at < ? AND (t.ended_at IS NULL OR t.ended_at >= ?) AND NOT EXISTS
+		(SELECT 1 FROM ledger l WHERE l.tenant_id = t.tenant_id AND l.transaction_id = t.id AND l.kind = 'claim' AND l.at < ?)`,
+		tx.Tenant(), until, until, until)
+	return amount, err
+}
