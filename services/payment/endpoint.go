@@ -9,6 +9,7 @@ import (
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
+	"basisdienste/platform/kit"
 	"basisdienste/platform/money"
 	"basisdienste/platform/page"
 )
@@ -119,6 +120,17 @@ func (s *Service) get(ctx context.Context, q GetRequest) (TransactionView, error
 	v.PayURL = s.PayURL(ctx, t.ID)
 	v.Items, err = t.ItemList.Items()
 	return v, err
+}
+
+// WithdrawRequest names a transaction that the municipality does not want any more.
+type WithdrawRequest struct {
+	kit.NoBody
+	GetRequest
+}
+
+func (s *Service) withdraw(ctx context.Context, q WithdrawRequest) (TransactionView, error) {
+	t, err := s.Withdraw(ctx, q.ID)
+	return s.view(&t), err
 }
 
 // HistoryView is one entry of a transaction's history in our own API.

@@ -280,6 +280,17 @@ func (s *Service) Cancel(ctx context.Context, txID id.ID) (Transaction, error) {
 	return s.close(ctx, txID, "canceled", (*Transaction).Cancel)
 }
 
+// Withdraw ends the transaction for the municipality, unless it turns out to be paid. Once more
+// it changes nothing. Errors: unknown_transaction, transaction_final, payment_processing,
+// provider_unavailable.
+func (s *Service) Withdraw(ctx context.Context, txID id.ID) (Transaction, error) {
+	t, err := s.close(ctx, txID, "withdrawn", (*Transaction).Withdraw)
+	if err == nil && t.Reason != ReasonService {
+		err = errFinal(t.State)
+	}
+	return t, err
+}
+
 // expire ends the transaction because its time is over, unless it turns out to be paid.
 func (s *Service) expire(ctx context.Context, txID id.ID) error {
 	_, err := s.close(ctx, txID, "expired", (*Transaction).Expire)

@@ -24,7 +24,7 @@ const (
 	Payed State = "PAYED"
 	// Failed: ended by us because of what the payer did: too many declined attempts.
 	Failed State = "FAILED"
-	// Canceled: ended by the payer.
+	// Canceled: ended by the payer, or withdrawn by the municipality.
 	Canceled State = "CANCELED"
 	// Expired: ended by us because nobody paid in time.
 	Expired State = "EXPIRED"
@@ -45,6 +45,7 @@ const (
 	ReasonDeclined = "too_many_declined"
 	ReasonPayer    = "canceled_by_payer"
 	ReasonSurplus  = "paid_after_end"
+	ReasonService  = "withdrawn" // by the municipality
 )
 
 // Method is how money comes in, in the words of XBezahldienste. Everything newer than its
@@ -195,6 +196,10 @@ func (t *Transaction) Decline(now db.Time, most int) error {
 
 // Cancel is the payer's own end. Error: transaction_final.
 func (t *Transaction) Cancel(now db.Time) error { return t.end(now, Canceled, ReasonPayer) }
+
+// Withdraw is the municipality's own end: it does not want the money any more.
+// Error: transaction_final.
+func (t *Transaction) Withdraw(now db.Time) error { return t.end(now, Canceled, ReasonService) }
 
 // Expire ends what nobody paid in time. Errors: transaction_final, not_expired.
 func (t *Transaction) Expire(now db.Time) error {

@@ -8,6 +8,9 @@ import (
 // ScopeRead is what a program needs to read transactions by our own API.
 const ScopeRead = "payment:read"
 
+// ScopeWrite is what a program needs to end transactions.
+const ScopeWrite = "payment:write"
+
 // ScopeRefund is what a program needs to give money back. Whoever asked cannot approve.
 const ScopeRefund = "payment:refund"
 
@@ -18,6 +21,8 @@ func (s *Service) routes(m *kit.Mux, v *authn.Verifier) {
 	kit.Route(m, "GET /t/{tenant}/payment/v1/transactions/{transaction}", read, s.get)
 	kit.Route(m, "GET /t/{tenant}/payment/v1/transactions/{transaction}/events", read, s.events)
 	kit.Route(m, "GET /t/{tenant}/payment/v1/transactions/{transaction}/refunds", read, s.refunds)
+	write := v.ScopeOrRole(ScopeWrite, authn.RoleClerk, authn.RoleTenantAdmin)
+	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/withdraw", write, s.withdraw)
 	refund := v.ScopeOrRole(ScopeRefund, authn.RoleClerk, authn.RoleTenantAdmin)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/refunds", refund, s.requestRefund)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/refunds/{refund}/approve", refund, s.approveRefund)
