@@ -146,10 +146,10 @@ func Purge(ctx context.Context, d *db.DB) error {
 	for {
 		var n int64
 		err := d.Tx(ctx, func(tx *db.Tx) (err error) {
-			before := db.NewTime(tx.Now().Add(-Keep))
-			n, err = tx.Exec(ctx, `DELETE FROM idempotency WHERE at < ? AND (tenant_id, actor, operation, key) IN
-				(SELECT tenant_id, actor, operation, key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)`,
-				before, before, chunk)
+			// Two ends, so that it is read from the index by time, however much is old.
+			n, err = tx.Exec(ctx, `DELETE FROM idempotency WHERE at BETWEEN (SELECT min(at) FROM idempotency)
+				AND (SELECT max(at) FROM (SELECT at FROM idempotency WHERE at < ? ORDER BY at LIMIT ?) AS oldest)`,
+				db.NewTime(tx.Now().Add(-Keep)), chunk)
 			return err
 		})
 		if err != nil || n < chunk {
