@@ -5,6 +5,7 @@ package authn
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-kit/kit/endpoint"
 
 	"basisdienste/platform/audit"
+	"basisdienste/platform/certs"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
 	"basisdienste/platform/kit"
@@ -48,6 +50,9 @@ type Principal struct {
 	Scopes   []string `json:"-"`
 	Roles    []string `json:"roles"`
 	Level    int      `json:"-"` // STORK-QAA level of the login: 0 (none), 1, 3, 4
+	// What the token is bound to; empty: it is good for whoever bears it.
+	KeyThumbprint  string `json:"-"` // of a key (RFC 9449)
+	CertThumbprint string `json:"-"` // of a TLS client certificate (RFC 8705)
 }
 
 // HasScope reports whether the token carries the scope.
@@ -76,7 +81,10 @@ func With(ctx context.Context, p Principal) context.Context {
 }
 
 // Guard lets in who has a valid token with all the scopes and may act for the tenant of the
-// path. Errors: token_missing, token_invalid, token_expired, scope_missing, wrong_tenant.
+// path. A token that is bound to a key or a certificate is good with a proof for this request
+// (RFC 9449), or over a connection with that certificate (RFC 8705), alone.
+// Errors: token_missing, token_invalid, token_expired, dpop_proof_missing, dpop_proof_invalid,
+// token_not_bound, certificate_wrong, scope_missing, wrong_tenant.
 func (v *Verifier) Guard(scopes ...string) kit.Guard {
 	return v.guard(func(p Principal) error { return p.needScopes(scopes) })
 }
@@ -133,12 +141,15 @@ func (v *Verifier) guard(allow func(Principal) error) kit.Guard {
 	return func(next endpoint.Endpoint) endpoint.Endpoint {
 		return func(ctx context.Context, request any) (any, error) {
 			r := request.(*http.Request)
-			token, err := Bearer(r)
+			token, proven, err := accessToken(r)
 			if err != nil {
 				return nil, err
 			}
-			p, err := v.Verify(ctx, token)
+			p, err := v.verify(ctx, token)
 			if err != nil {
+				return nil, err
+			}
+			if err := v.possesses(r, p, token, proven); err != nil {
 				return nil, err
 			}
 			if err := allow(p); err != nil {
@@ -187,14 +198,39 @@ func (v *Verifier) Enter(ctx context.Context, e tenantdir.Entry) (context.Contex
 	return tenantdir.With(ctx, e), nil
 }
 
-// Bearer returns the access token of the request (RFC 6750 section 2.1: header only).
-// Error: token_missing.
-func Bearer(r *http.Request) (string, error) {
+// accessToken returns the access token of the request, and whether the client wants to prove
+// that it is its own: by the scheme DPoP (RFC 9449 section 7.1), or as clients in the field do by
+// the scheme Bearer with a header DPoP. Error: token_missing.
+func accessToken(r *http.Request) (token string, proven bool, err error) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", missing()
+	token = strings.TrimSpace(token)
+	proven = strings.EqualFold(scheme, "DPoP")
+	if !ok || token == "" || (!proven && !strings.EqualFold(scheme, "Bearer")) {
+		return "", false, missing()
 	}
-	return strings.TrimSpace(token), nil
+	return token, proven || len(r.Header.Values(ProofHeader)) > 0, nil
+}
+
+// possesses checks that the caller holds what the token is bound to.
+func (v *Verifier) possesses(r *http.Request, p Principal, token string, proven bool) error {
+	switch {
+	case p.KeyThumbprint == "" && proven:
+		return fault.Unauthenticated("token_not_bound", "the access token is bound to no key; ask the token endpoint for one with a DPoP proof, or send it as Bearer without")
+	case p.KeyThumbprint != "" && len(r.Header.Values(ProofHeader)) == 0:
+		return fault.Unauthenticated("dpop_proof_missing", "the access token is bound to a key; send a DPoP proof with it (RFC 9449)")
+	case p.KeyThumbprint != "":
+		thumbprint, err := v.proofs.Check(r, v.baseURL+r.URL.EscapedPath(), token)
+		if err != nil {
+			return err
+		}
+		if thumbprint != p.KeyThumbprint {
+			return badProof(errors.New("the key is not the token's"))
+		}
+	}
+	if p.CertThumbprint != "" && p.CertThumbprint != certs.Shown(r.Context()) {
+		return fault.Unauthenticated("certificate_wrong", "the access token is bound to a TLS certificate; connect with that one (RFC 8705)")
+	}
+	return nil
 }
 
 func missing() error {

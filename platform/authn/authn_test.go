@@ -453,13 +453,18 @@ func TestGuards(t *testing.T) {
 
 func must2(t tenant.Tenant, _ bool) tenant.Tenant { return t }
 
-func TestBearer(t *testing.T) {
+func TestGuard_Credentials(t *testing.T) {
 	t.Parallel()
-	for header, want := range map[string]string{"": "", "Bearer": "", "Bearer ": "", "Basic abc": "", "Bearer abc": "abc", "bearer  abc ": "abc"} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?access_token=never", nil)
+	w := newWorld(t)
+	token := w.sign(w.claims("/operator/auth"))
+	for header, want := range map[string]string{
+		"": "token_missing", "Bearer": "token_missing", "Bearer ": "token_missing", "Basic abc": "token_missing",
+		"Bearer abc": "token_invalid", "Bearer " + token: "", "bearer  " + token + " ": "",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?access_token="+token, nil)
 		r.Header.Set("Authorization", header)
-		if got, err := authn.Bearer(r); got != want || (err == nil) != (want != "") {
-			t.Errorf("Bearer of %q = %q, %v, want %q", header, got, err, want)
+		if got := code(through(w, r)); got != want {
+			t.Errorf("guard with %q = %q, want %q", header, got, want)
 		}
 	}
 }

@@ -66,8 +66,9 @@ type Verifier struct {
 	dir      *tenantdir.Dir
 	clock    func() time.Time
 
-	good *lru.Cache[[sha256.Size]byte, verified]
-	keys *lru.Cache[string, *issuerKeys]
+	good   *lru.Cache[[sha256.Size]byte, verified]
+	keys   *lru.Cache[string, *issuerKeys]
+	proofs *Proofs
 }
 
 type verified struct {
@@ -93,7 +94,7 @@ func NewVerifier(baseURL string, services discover.Services, dir *tenantdir.Dir,
 	if err != nil {
 		panic(err)
 	}
-	return &Verifier{baseURL: strings.TrimSuffix(baseURL, "/"), services: services, dir: dir, clock: clock, good: good, keys: keys}
+	return &Verifier{baseURL: strings.TrimSuffix(baseURL, "/"), services: services, dir: dir, clock: clock, good: good, keys: keys, proofs: NewProofs(clock)}
 }
 
 type claims struct {
@@ -101,10 +102,23 @@ type claims struct {
 	Principal
 	Scope string `json:"scope"`
 	ACR   string `json:"acr"`
+	Bound struct {
+		Key  string `json:"jkt"`
+		Cert string `json:"x5t#S256"`
+	} `json:"cnf"`
 }
 
-// Verify returns who the token speaks for. Errors: token_invalid, token_expired.
+// Verify returns who the token speaks for, whoever bears it: tokens that are bound to a key or
+// a certificate are refused. Errors: token_invalid, token_expired.
 func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) {
+	p, err := v.verify(ctx, token)
+	if err == nil && p.KeyThumbprint+p.CertThumbprint != "" {
+		return Principal{}, invalid(errors.New("bound, and nobody asked for a proof"))
+	}
+	return p, err
+}
+
+func (v *Verifier) verify(ctx context.Context, token string) (Principal, error) {
 	if len(token) > maxToken {
 		return Principal{}, invalid(errors.New("longer than any of ours"))
 	}
@@ -161,6 +175,7 @@ func (v *Verifier) principal(ctx context.Context, c claims) (Principal, error) {
 	}
 	p := c.Principal
 	p.Issuer, p.Subject, p.Scopes, p.Level = c.Claims.Issuer, c.Claims.Subject, strings.Fields(c.Scope), LevelOf(c.ACR)
+	p.KeyThumbprint, p.CertThumbprint = c.Bound.Key, c.Bound.Cert
 	// A tenant's issuer can speak for that tenant alone, whatever its tokens claim.
 	e, err := v.issuerTenant(ctx, p.Issuer)
 	if err != nil {

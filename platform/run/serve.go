@@ -39,13 +39,19 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 	} {
 		front = wrap(front)
 	}
-	mux.Handle("/", front)
+	if !p.settings.TLS.ClientCerts {
+		trusted = nil // for what follows
+	}
+	mux.Handle("/", certs.Show(trusted, front))
 	if t := p.settings.TLS; t.CertFile != "" {
 		cfg, err := certs.Server(t.CertFile, t.KeyFile)
 		if err != nil {
 			return usageError{fmt.Errorf("server.tls: %w", err)}
 		}
 		cfg.NextProtos = []string{"h2", "http/1.1"}
+		if t.ClientCerts {
+			cfg.ClientAuth = tls.RequestClientCert
+		}
 		listener = tls.NewListener(listener, cfg)
 	}
 	p.server = &http.Server{

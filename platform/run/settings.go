@@ -55,6 +55,10 @@ type TLSSettings struct {
 	CertFile string `config:"cert_file"`
 	KeyFile  string `config:"key_file"`
 	CAFile   string `config:"ca_file"` // of the authorities of the other services; default: the system's
+	// ClientCerts asks clients for a certificate, for access tokens that are bound to one (RFC
+	// 8705), and believes what trusted_proxies write of theirs in Client-Cert (RFC 9440) or
+	// X-Client-Cert: they have to take away what a client writes there itself.
+	ClientCerts bool `config:"client_certs"`
 }
 
 // BrokerSettings say where the NATS JetStream cluster is; without URLs the process has a

@@ -53,6 +53,7 @@ type options struct {
 	dir        string
 	clock      func() time.Time
 	noIssuer   bool
+	certsFrom  string
 	database   *db.Config
 }
 
@@ -78,6 +79,10 @@ func Database(c db.Config) Option { return func(o *options) { o.database = &c } 
 // Clock is the process's time.
 func Clock(clock func() time.Time) Option { return func(o *options) { o.clock = clock } }
 
+// CertsFrom makes the process believe what proxies of the network write of the TLS client
+// certificates that they saw.
+func CertsFrom(network string) Option { return func(o *options) { o.certsFrom = network } }
+
 // RealAuth says that the app auth is among the apps: no tokens can be minted.
 func RealAuth() Option { return func(o *options) { o.noIssuer = true } }
 
@@ -101,6 +106,9 @@ func Start(t testing.TB, apps []run.App, opts ...Option) *Env {
 			*d = dbtest.PostgresConfig(t)
 		}
 		s.Database = run.DatabaseSettings{URL: d.URL, OwnerURL: d.OwnerURL, Prefix: d.Schema + "_", Conns: 4}
+	}
+	if o.certsFrom != "" {
+		s.TrustedProxy, s.TLS.ClientCerts = []string{o.certsFrom}, true
 	}
 	s.Provided = map[string]http.Handler{}
 	maps.Copy(s.Provided, o.neighbours)
@@ -351,6 +359,9 @@ func (i *issuer) sign(path string, p authn.Principal) (string, error) {
 	}
 	if p.Grants != "" {
 		extra["grants"] = p.Grants
+	}
+	if p.KeyThumbprint+p.CertThumbprint != "" {
+		extra["cnf"] = map[string]string{"jkt": p.KeyThumbprint, "x5t#S256": p.CertThumbprint}
 	}
 	return jwt.Signed(i.signer).Claims(jwt.Claims{
 		Issuer: i.base + path, Subject: p.Subject, Audience: jwt.Audience{authn.Audience}, ID: id.New().String(),

@@ -58,6 +58,8 @@ type Client struct {
 	AllTenants    bool                        `db:"all_tenants"`
 	Version       int64                       `db:"version"`
 	CreatedAt     db.Time                     `db:"created_at"`
+	DPoPBound     bool                        `db:"dpop_bound"`        // its tokens are bound to a key, see binding
+	CertBound     bool                        `db:"certificate_bound"` // and to the certificate that it connects with
 
 	service bool // one of our own, derived and not registered
 }

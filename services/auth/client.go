@@ -2,9 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -192,18 +189,13 @@ const (
 	assertionLeeway = 30 * time.Second
 )
 
-// assertionAlgorithms leaves out RSASSA-PKCS1-v1_5 (BSI TR-02102-1 advises against it).
-func assertionAlgorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA}
-}
-
 // identifyByKey checks a client assertion (RFC 7523 section 3): signed by a registered key,
 // issued by and for the client, meant for this issuer, short-lived, and used once.
 func (s *Service) identifyByKey(ctx context.Context, cr credentials) (*knownClient, error) {
 	if len(cr.assertion) > maxToken {
 		return nil, errClient()
 	}
-	parsed, err := jwt.ParseSigned(cr.assertion, assertionAlgorithms())
+	parsed, err := jwt.ParseSigned(cr.assertion, authn.SignatureAlgorithms())
 	if err != nil || len(parsed.Headers) != 1 {
 		return nil, errClient()
 	}
@@ -257,22 +249,9 @@ func checkKeys(raw json.RawMessage) (set jose.JSONWebKeySet, ok bool) {
 		return set, false
 	}
 	for _, k := range set.Keys {
-		if !k.Valid() || !k.IsPublic() || !strongEnough(k) {
+		if !k.Valid() || !k.IsPublic() || !authn.StrongKey(k) {
 			return set, false
 		}
 	}
 	return set, true
-}
-
-// minRSABits is what BSI TR-02102-1 asks for.
-const minRSABits = 3000
-
-func strongEnough(k jose.JSONWebKey) bool {
-	switch key := k.Key.(type) {
-	case *rsa.PublicKey:
-		return key.N.BitLen() >= minRSABits
-	case *ecdsa.PublicKey, ed25519.PublicKey:
-		return true
-	}
-	return false
 }

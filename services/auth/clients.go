@@ -22,6 +22,7 @@ func (s *Service) CreateClient(ctx context.Context, q CreateClientRequest) (Clie
 		TenantID: here(ctx).ID, ID: q.ID, Name: q.Name, Login: q.Login, AuthMethod: q.AuthMethod, MinLevel: q.MinLevel,
 		Redirects: db.JSON[[]string]{V: orEmpty(q.Redirects)}, AfterLogout: db.JSON[[]string]{V: orEmpty(q.AfterLogout)},
 		Grants: db.JSON[[]string]{V: q.Grants}, Scopes: db.JSON[[]string]{V: orEmpty(q.Scopes)}, Enabled: true, Version: 1,
+		DPoPBound: q.DPoPBound, CertBound: q.CertBound,
 	}
 	if c.TenantID != tenant.Operator && slices.Contains(c.Scopes.V, scopeOperator) {
 		return ClientAnswer{}, fault.Unprocessable("invalid_client_metadata", "the client cannot be registered like this").
@@ -297,6 +298,7 @@ func clientAnswer(c *Client, targets int) ClientAnswer {
 		ID: c.ID, Name: c.Name, Login: c.Login, AuthMethod: c.AuthMethod, Redirects: c.Redirects.V, AfterLogout: c.AfterLogout.V,
 		Grants: c.Grants.V, Scopes: c.Scopes.V, MinLevel: c.MinLevel, Enabled: c.Enabled, AllTenants: c.AllTenants,
 		TenantCount: targets, PreviousUntil: c.PreviousUntil, Version: c.Version, CreatedAt: c.CreatedAt,
+		DPoPBound: c.DPoPBound, CertBound: c.CertBound,
 	}
 }
 

@@ -21,6 +21,9 @@
 //     what belongs to one person at two of them.
 //   - The acr of a token is what the identity provider said, never more. A client's floor
 //     (min_level) cannot be lowered by a request.
+//   - A token by client_credentials is bound to the key that the request proves (RFC 9449, DPoP);
+//     a client that is registered for it gets no other. One that is registered for bound
+//     certificates gets tokens for the TLS certificate that it shows (RFC 8705), alone.
 //   - Codes are good once, for a minute, for the client, redirect URI and PKCE verifier that
 //     they were asked for with. A code that comes twice revokes what it gave the first time.
 //   - Client secrets are made here from 32 random bytes and kept as SHA-256; passwords are
@@ -37,7 +40,10 @@
 // names its issuer (RFC 9207). A client may introspect its own tokens, our services all of
 // their issuer. Revocation is seen by introspection and userinfo at once; services that verify
 // tokens by themselves take a revoked token until it expires, half an hour at most for
-// programs. Client assertions (RFC 7523) may not use RSASSA-PKCS1-v1_5.
+// programs. Neither client assertions (RFC 7523) nor DPoP proofs may use RSASSA-PKCS1-v1_5. The
+// certificate of a client is not looked at for who vouches for it: the client identifies itself by
+// its secret or key, and the certificate binds what it gets. DPoP knows no nonces here; a proof is
+// good for two minutes, and once at each process. Tokens of logins are not bound.
 //
 // zitadel/oidc reads and checks requests for tokens by code, userinfo, revocation, logout,
 // discovery and keys. /authorize, /introspect and client_credentials are handled directly:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,10 @@ type CreateClientRequest struct {
 	Grants      []string        `json:"grant_types"` // default: client_credentials
 	Scopes      []string        `json:"scopes"`
 	MinLevel    int             `json:"min_level"` // no citizen's login below this STORK level
+	// Whether its access tokens are bound to a key (RFC 9449 section 5.2), or to the certificate
+	// that it connects with (RFC 8705 section 3.4).
+	DPoPBound bool `json:"dpop_bound_access_tokens"`
+	CertBound bool `json:"tls_client_certificate_bound_access_tokens"`
 }
 
 // Validate implements kit.Validator.
@@ -105,6 +110,9 @@ func (q *CreateClientRequest) Validate() error {
 			}
 		}
 	}
+	if (q.DPoPBound || q.CertBound) && slices.Contains(q.Grants, grantCode) {
+		wrong("/grant_types", "invalid_grant_type", "tokens of logins are not bound; register a client of its own for client_credentials")
+	}
 	if q.MinLevel != 0 && q.MinLevel != 1 && q.MinLevel != 3 && q.MinLevel != 4 {
 		wrong("/min_level", "invalid_level", "0, 1, 3 or 4")
 	}
@@ -130,6 +138,8 @@ type ClientAnswer struct {
 	AllTenants    bool       `json:"all_tenants"`
 	TenantCount   int        `json:"tenant_count"`
 	PreviousUntil *db.Time   `json:"previous_secret_until,omitempty"`
+	DPoPBound     bool       `json:"dpop_bound_access_tokens"`
+	CertBound     bool       `json:"tls_client_certificate_bound_access_tokens"`
 	Version       int64      `json:"version"`
 	CreatedAt     db.Time    `json:"created_at"`
 

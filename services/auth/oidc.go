@@ -73,14 +73,16 @@ func serverError(err error) error {
 // discovery adds what the library's type lacks.
 type discovery struct {
 	oidc.DiscoveryConfiguration
-	IssParameter bool `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	IssParameter bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	Proofs       []string `json:"dpop_signing_alg_values_supported"`              // RFC 9449
+	CertBound    bool     `json:"tls_client_certificate_bound_access_tokens"`     // RFC 8705
 }
 
 func (v server) Discovery(ctx context.Context, _ *op.Request[struct{}]) (*op.Response, error) {
 	issuer := v.s.issuerOf(here(ctx))
 	methods := []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost, oidc.AuthMethodPrivateKeyJWT}
 	var algorithms []string
-	for _, a := range assertionAlgorithms() {
+	for _, a := range authn.SignatureAlgorithms() {
 		algorithms = append(algorithms, string(a))
 	}
 	answer := op.NewResponse(discovery{DiscoveryConfiguration: oidc.DiscoveryConfiguration{
@@ -104,7 +106,7 @@ func (v server) Discovery(ctx context.Context, _ *op.Request[struct{}]) (*op.Res
 		},
 		CodeChallengeMethodsSupported: []oidc.CodeChallengeMethod{oidc.CodeChallengeMethodS256},
 		UILocalesSupported:            oidc.ParseLocales([]string{"de", "en"}),
-	}, IssParameter: true})
+	}, IssParameter: true, Proofs: algorithms, CertBound: true})
 	answer.Header.Set("Cache-Control", "public, max-age=300")
 	return answer, nil
 }

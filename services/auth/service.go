@@ -9,6 +9,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"basisdienste/platform/authn"
 	"basisdienste/platform/db"
 	"basisdienste/platform/page"
 	"basisdienste/platform/tenantdir"
@@ -43,6 +44,7 @@ type Service struct {
 
 	keys      *keyStore
 	passwords *passwords
+	proofs    *authn.Proofs
 	site      *web.Site // set by pages
 	providers []Provider
 
@@ -63,7 +65,7 @@ func NewService(d Deps) (*Service, error) {
 	}
 	var errs [6]error
 	s.secrets, errs[0] = newSecrets(d.Master)
-	s.cursors = page.NewSigner(s.secrets.cursor)
+	s.cursors, s.proofs = page.NewSigner(s.secrets.cursor), authn.NewProofs(d.Clock)
 	s.keys, errs[1] = newKeyStore(d.DB, s.secrets, d.Clock, d.Config.KeyLead, max(d.Config.ClientToken, d.Config.LoginToken)+keyLeeway)
 	s.passwords, errs[2] = newPasswords()
 	s.clients, errs[3] = lru.New[string, cachedClient](cacheSize)

@@ -32,12 +32,12 @@ func retireKeys(ctx context.Context, tx *db.Tx, at db.Time) error {
 // Clients.
 
 const clientColumns = `tenant_id, client_id, name, login, auth_method, secret_hash, previous_hash, previous_until, jwks,
-	redirect_uris, logout_uris, grant_types, scopes, min_level, enabled, all_tenants, version, created_at`
+	redirect_uris, logout_uris, grant_types, scopes, min_level, enabled, all_tenants, version, created_at, dpop_bound, certificate_bound`
 
 func insertClient(ctx context.Context, tx *db.Tx, c *Client) error {
-	_, err := tx.Exec(ctx, `INSERT INTO clients (`+clientColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	_, err := tx.Exec(ctx, `INSERT INTO clients (`+clientColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), c.ID, c.Name, c.Login, c.AuthMethod, c.SecretHash, c.PreviousHash, c.PreviousUntil, c.Keys,
-		c.Redirects, c.AfterLogout, c.Grants, c.Scopes, c.MinLevel, c.Enabled, c.AllTenants, c.Version, c.CreatedAt)
+		c.Redirects, c.AfterLogout, c.Grants, c.Scopes, c.MinLevel, c.Enabled, c.AllTenants, c.Version, c.CreatedAt, c.DPoPBound, c.CertBound)
 	return err
 }
 

@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"basisdienste/platform/authn"
+	"basisdienste/platform/certs"
 	"basisdienste/platform/db"
 	"basisdienste/platform/id"
 	"basisdienste/platform/tenant"
@@ -33,6 +36,46 @@ type accessClaims struct {
 	Roles    []string   `json:"roles,omitempty"`
 	ACR      string     `json:"acr,omitempty"`
 	AuthTime int64      `json:"auth_time,omitempty"`
+	Bound    *binding   `json:"cnf,omitempty"`
+}
+
+// binding is what a token is bound to (RFC 7800): a key (RFC 9449 section 6.1), a certificate
+// (RFC 8705 section 3.1), or both.
+type binding struct {
+	Key  string `json:"jkt,omitempty"`
+	Cert string `json:"x5t#S256,omitempty"`
+}
+
+// tokenType is how the token is sent.
+func (b *binding) tokenType() string {
+	if b != nil && b.Key != "" {
+		return authn.ProofHeader
+	}
+	return "Bearer"
+}
+
+// bind returns what the client's token is bound to: the key that the request proves (a client
+// that is not registered for it may choose so for each token), and the certificate that it shows
+// if it is registered for that. Errors: invalid_dpop_proof (RFC 9449 section 5), invalid_request.
+func (s *Service) bind(r *http.Request, c *Client) (*binding, error) {
+	var b binding
+	if len(r.Header.Values(authn.ProofHeader)) > 0 {
+		var err error
+		if b.Key, err = s.proofs.Check(r, s.baseURL+r.URL.EscapedPath(), ""); err != nil {
+			return nil, (&oidc.Error{ErrorType: "invalid_dpop_proof"}).WithDescription("the DPoP proof is not for this request; make a new one for each").WithParent(err)
+		}
+	} else if c.DPoPBound {
+		return nil, (&oidc.Error{ErrorType: "invalid_dpop_proof"}).WithDescription("the client's tokens are bound to a key: send a DPoP proof")
+	}
+	if c.CertBound {
+		if b.Cert = certs.Shown(r.Context()); b.Cert == "" {
+			return nil, oidc.ErrInvalidRequest().WithDescription("the client's tokens are bound to its certificate: connect with that")
+		}
+	}
+	if b == (binding{}) {
+		return nil, nil
+	}
+	return &b, nil
 }
 
 // issuerOf is the issuer of the tenant in the context.
@@ -182,9 +225,9 @@ type tokenAnswer struct {
 }
 
 // ClientToken gives a client that has identified itself an access token (RFC 6749 section
-// 4.4). Nothing is stored: the token speaks for itself.
+// 4.4), bound to what b says if that is not nil. Nothing is stored: the token speaks for itself.
 // Errors: unauthorized_client, invalid_scope (RFC 6749 section 5.2).
-func (s *Service) ClientToken(ctx context.Context, c *Client, scope string) (tokenAnswer, error) {
+func (s *Service) ClientToken(ctx context.Context, c *Client, scope string, b *binding) (tokenAnswer, error) {
 	if !c.may(grantClient) {
 		return tokenAnswer{}, errGrant(grantClient)
 	}
@@ -194,8 +237,9 @@ func (s *Service) ClientToken(ctx context.Context, c *Client, scope string) (tok
 	}
 	life := s.cfg.ClientToken
 	claims := s.claimsFor(ctx, c.principal(here(ctx), scopes), s.clock().Add(life))
+	claims.Bound = b
 	token, err := s.sign(ctx, claims, true)
-	return tokenAnswer{AccessToken: token, TokenType: "Bearer", ExpiresIn: int64(life / time.Second), Scope: claims.Scope}, err
+	return tokenAnswer{AccessToken: token, TokenType: b.tokenType(), ExpiresIn: int64(life / time.Second), Scope: claims.Scope}, err
 }
 
 // introspection is the answer of the introspection endpoint (RFC 7662 section 2.2).
@@ -238,7 +282,7 @@ func (s *Service) Introspect(ctx context.Context, by *Client, token string) (int
 	if client == nil {
 		return introspection{}, nil
 	}
-	answer := introspection{Active: true, activeToken: &activeToken{accessClaims: c, TokenType: "Bearer"}}
+	answer := introspection{Active: true, activeToken: &activeToken{accessClaims: c, TokenType: c.Bound.tokenType()}}
 	if c.Grants != "" {
 		answer.Tenants = &grantedCount{
 			All: client.AllTenants, Count: client.targets, URL: s.baseURL + "/operator/auth/v1/clients/" + c.ClientID + "/tenants",

@@ -194,7 +194,13 @@ func (e *endpoints) withClient(next http.HandlerFunc) http.Handler {
 func (e *endpoints) token(w http.ResponseWriter, r *http.Request) {
 	switch grant := r.PostForm.Get("grant_type"); grant {
 	case grantClient:
-		answer, err := e.s.ClientToken(r.Context(), clientOf(r.Context()).Client, r.PostForm.Get("scope"))
+		c := clientOf(r.Context()).Client
+		b, err := e.s.bind(r, c)
+		if err != nil {
+			e.refuse(w, r, err)
+			return
+		}
+		answer, err := e.s.ClientToken(r.Context(), c, r.PostForm.Get("scope"), b)
 		if err != nil {
 			e.refuse(w, r, err)
 			return

@@ -290,3 +290,35 @@ func TestSchemas(t *testing.T) {
 		t.Error("schemas.yaml and the contract differ; take over what changed")
 	}
 }
+
+// Clients whose tokens are bound to a key find the same service.
+func TestOwnServiceConforms_BoundTokens(t *testing.T) {
+	t.Parallel()
+	e := runtest.Start(t, []run.App{payment.New(xbezahldienste.Part(), sandbox.Part())})
+	e.Grant("efa", e.Tenant("erfurt", erfurt))
+	key := runtest.NewProver(t, time.Now)
+	token := e.Token(authn.Principal{
+		Kind: authn.Client, ClientID: "efa", Grants: "client:efa", Scopes: []string{"post", "read"}, KeyThumbprint: key.Thumbprint,
+	})
+	for _, scheme := range []string{"DPoP", "Bearer"} {
+		r, err := conformance.Run(t.Context(), conformance.Target{
+			URL: e.URL + xbezahldienste.Base, Originator: "bewohnerparken", EndPoint: erfurt, Clock: time.Now,
+			Only: []string{"create.sum", "exists", "read", "access", "status"},
+			Authorize: func(r *http.Request) {
+				r.Header.Set("Authorization", scheme+" "+token)
+				r.Header.Set("DPoP", key.Proof(r.Method, r.URL.String(), token))
+			},
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.Clauses {
+			if c.Verdict != conformance.Pass {
+				t.Errorf("scheme %s: %s: %s, got %s; want pass", scheme, c.ID, c.Verdict, c.Got)
+			}
+		}
+		if len(r.Clauses) < 20 {
+			t.Errorf("scheme %s: %s, want 20 clauses or more", scheme, r.Summary())
+		}
+	}
+}
