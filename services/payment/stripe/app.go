@@ -28,10 +28,11 @@ func Part() payment.Part {
 		if err := h.Config.Decode(&cfg); err != nil || cfg.Stripe.SecretKey == "" {
 			return payment.Opened{}, err
 		}
-		v := &events{db: h.DB, dir: h.Dir, payments: s, livemode: cfg.Stripe.Livemode, clock: h.Clock, log: h.Log}
+		g := NewGateway(cfg, h.Clock)
+		v := &events{gateway: g, db: h.DB, dir: h.Dir, payments: s, livemode: cfg.Stripe.Livemode, clock: h.Clock, log: h.Log}
 		v.routes(h.Mux, cfg.Stripe.AccountWebhookSecrets, cfg.Stripe.ConnectWebhookSecrets)
 		return payment.Opened{
-			Gateways: map[string]payment.Gateway{Name: NewGateway(cfg, h.Clock)},
+			Gateways: map[string]payment.Gateway{Name: g},
 			Jobs: []run.Job{
 				{Name: "stripe-events", Every: workEvery, Run: v.Work},
 				{Name: "stripe-purge", Every: purgeEvery, Run: v.Purge},

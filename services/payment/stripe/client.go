@@ -9,7 +9,10 @@ import (
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v79"
+	"github.com/stripe/stripe-go/v79/balancetransaction"
 	"github.com/stripe/stripe-go/v79/checkout/session"
+	"github.com/stripe/stripe-go/v79/dispute"
+	"github.com/stripe/stripe-go/v79/payout"
 	"github.com/stripe/stripe-go/v79/refund"
 
 	"basisdienste/services/payment"
@@ -22,6 +25,9 @@ const maxAnswer = 8 << 20
 type api struct {
 	sessions session.Client
 	refunds  refund.Client
+	disputes dispute.Client
+	payouts  payout.Client
+	balance  balancetransaction.Client
 }
 
 func newAPI(cfg payment.StripeConfig, timeout time.Duration) api {
@@ -34,7 +40,11 @@ func newAPI(cfg payment.StripeConfig, timeout time.Duration) api {
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: timeout, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute,
 		}}},
 	})
-	return api{sessions: session.Client{B: backend, Key: cfg.SecretKey}, refunds: refund.Client{B: backend, Key: cfg.SecretKey}}
+	return api{
+		sessions: session.Client{B: backend, Key: cfg.SecretKey}, refunds: refund.Client{B: backend, Key: cfg.SecretKey},
+		disputes: dispute.Client{B: backend, Key: cfg.SecretKey}, payouts: payout.Client{B: backend, Key: cfg.SecretKey},
+		balance: balancetransaction.Client{B: backend, Key: cfg.SecretKey},
+	}
 }
 
 // discreet tells Stripe nothing of the machine, and reads no endless answer.

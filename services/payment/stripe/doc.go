@@ -24,6 +24,10 @@
 //   - An event is taken when its signature fits one of the secrets and its time is within
 //     300 seconds of ours, before or after. It is stored before it is answered, once; what it is
 //     about is then read again, until that works. Events of unknown objects are answered 200.
+//   - Disputes and payouts are kept as Stripe's objects stand, whatever the event was called: see
+//     Disputes, Payouts and PayoutLines, for the treasury. A payout is complete only once its
+//     lines are known and sum up to it; each names the transaction that it is of. Nothing of
+//     this is booked here.
 //   - Errors of Stripe are passing ones to the caller and never a state. Their text holds type, code
 //     and request id, no payer's data. Telemetry is off, and what stripe-go tells of the machine is removed.
 //

@@ -38,8 +38,10 @@ func (g *Gateway) Refund(ctx context.Context, r payment.RefundOrder) (payment.Re
 	made, err = g.api.refunds.New(&stripego.RefundParams{
 		Params:        params(ctx, acct, "refund:"+r.Refund.String()),
 		PaymentIntent: stripego.String(session.PaymentIntent.ID), Amount: stripego.Int64(int64(r.Amount)),
-		Reason:   stripego.String(string(stripego.RefundReasonRequestedByCustomer)),
-		Metadata: map[string]string{metaTenant: r.Tenant.String(), metaRefund: r.Refund.String()},
+		Reason: stripego.String(string(stripego.RefundReasonRequestedByCustomer)),
+		Metadata: map[string]string{
+			metaTenant: r.Tenant.String(), metaTransaction: session.Metadata[metaTransaction], metaRefund: r.Refund.String(),
+		},
 	})
 	if e, no := refused(err, stripego.ErrorTypeInvalidRequest, http.StatusBadRequest); no {
 		return payment.RefundResult{State: payment.RefundFailed, Reason: refusalReason(e)}, nil

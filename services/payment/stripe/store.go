@@ -14,6 +14,8 @@ type about string
 const (
 	aboutTransaction about = "transaction"
 	aboutRefund      about = "refund"
+	aboutDispute     about = "dispute"
+	aboutPayout      about = "payout"
 )
 
 // hint is a stored event.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ type payments interface {
 
 // events takes what Stripe tells.
 type events struct {
+	gateway  *Gateway
 	db       *db.DB
 	dir      *tenantdir.Dir
 	payments payments
@@ -68,6 +70,7 @@ type event struct {
 	Livemode bool   `json:"livemode"`
 	Data     struct {
 		Object struct {
+			ID       string            `json:"id"`
 			Object   string            `json:"object"`
 			Metadata map[string]string `json:"metadata"`
 		} `json:"object"`
@@ -159,6 +162,10 @@ func (v *events) hint(ctx context.Context, e event, connect bool) (hint, bool, e
 		h.About, h.Subject = aboutTransaction, object.Metadata[metaTransaction]
 	case "refund":
 		h.About, h.Subject = aboutRefund, object.Metadata[metaRefund]
+	case "dispute":
+		return v.ofAccount(ctx, h, aboutDispute, object.ID)
+	case "payout":
+		return v.ofAccount(ctx, h, aboutPayout, object.ID)
 	}
 	tenant, err := id.Parse(object.Metadata[metaTenant])
 	if err != nil {
@@ -187,14 +194,32 @@ func (v *events) hint(ctx context.Context, e event, connect bool) (hint, bool, e
 	return h, true, nil
 }
 
+var objectShape = regexp.MustCompile(`^(dp|du|po)_[A-Za-z0-9_]{1,64}$`)
+
+// ofAccount is a hint at an object that names nothing of ours: its tenant is the one that has the
+// account; false if none has.
+func (v *events) ofAccount(ctx context.Context, h hint, a about, object string) (found hint, ok bool, err error) {
+	if !objectShape.MatchString(object) {
+		return h, false, nil
+	}
+	h.About, h.Subject = a, object
+	eachErr := v.dir.Each(ctx, func(e tenantdir.Entry) bool {
+		account, bad := accountOf(e)
+		if bad != nil { // another tenant's mistake is not this one's
+			v.log.WarnContext(ctx, "stripe settings", "error", bad)
+			return true
+		}
+		if account == h.Account {
+			h.Tenant, ok = e.ID, true
+		}
+		return !ok
+	})
+	return h, ok, eachErr
+}
+
 // remember stores the event, and reports whether it is new.
 func (v *events) remember(ctx context.Context, h hint) (fresh bool, err error) {
-	entry, err := v.dir.ByID(ctx, h.Tenant)
-	if err != nil {
-		return false, err
-	}
-	ctx = db.For(ctx, entry.Tenant)
-	err = v.db.Tx(ctx, func(tx *db.Tx) error {
+	err = v.inTenant(ctx, h.Tenant, func(ctx context.Context, tx *db.Tx) error {
 		fresh, err = insert(ctx, tx, h)
 		return err
 	})
@@ -209,6 +234,10 @@ func (v *events) look(ctx context.Context, h hint) error {
 		err = v.payments.Notified(ctx, h.Tenant, id.ID(h.Subject))
 	case aboutRefund:
 		err = v.payments.RefundNotified(ctx, h.Tenant, id.ID(h.Subject))
+	case aboutDispute:
+		err = v.followDispute(ctx, h)
+	case aboutPayout:
+		err = v.followPayout(ctx, h)
 	}
 	// What is not there will not come: the names are made before Stripe hears of them.
 	gone := fault.Is(err, "unknown_tenant") || fault.Is(err, "unknown_transaction") || fault.Is(err, "unknown_refund")

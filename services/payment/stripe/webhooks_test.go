@@ -39,20 +39,22 @@ type town struct {
 	erfurt  tenantdir.Entry
 	service *payment.Service
 	ctx     context.Context
+	url     string // of Stripe
 }
+
+func (o *town) gateway() *stripe.Gateway { return stripe.NewGateway(config(o.url), o.Now) }
 
 func newTown(t *testing.T, options ...runtest.Option) *town {
 	t.Helper()
 	o := &town{t: t, clock: &clock{now: time.Now()}}
-	var url string
-	o.api, url = newAPI(t, o.clock, func(*http.Request) {})
+	o.api, o.url = newAPI(t, o.clock, func(*http.Request) {})
 	o.account = o.api.Connect()
 	probe := payment.Part{Open: func(_ context.Context, _ *run.Host, s *payment.Service) (payment.Opened, error) {
 		o.service = s
 		return payment.Opened{}, nil
 	}}
 	o.Env = runtest.Start(t, []run.App{payment.New(stripe.Part(), probe)}, append(options, runtest.Clock(o.Now),
-		runtest.Set("payment.sweep_every", "1h"), runtest.Set("payment.stripe.url", url), runtest.Set("payment.stripe.secret_key", key),
+		runtest.Set("payment.sweep_every", "1h"), runtest.Set("payment.stripe.url", o.url), runtest.Set("payment.stripe.secret_key", key),
 		runtest.Set("payment.stripe.retries", 0), runtest.Set("payment.stripe.account_webhook_secrets", accountSecret),
 		runtest.Set("payment.stripe.connect_webhook_secrets", newSecret+","+oldSecret))...)
 	o.erfurt = o.Put(withAccount(o.Tenant("erfurt", "160510000000"), o.account))

@@ -87,6 +87,7 @@ type call struct {
 	account string // whom it acts for; "" is the platform
 	now     time.Time
 	expand  expand
+	shorten bool
 }
 
 // refusal is an error as the API answers it.
@@ -166,6 +167,7 @@ func (s *Server) answer(r *http.Request, op func(c *call) (doc, error), known []
 	if err != nil {
 		return refuse(err)
 	}
+	c.shorten = f == Shorten
 	switch f {
 	case Refuse:
 		return refuse(&refusal{status: http.StatusInternalServerError, body: doc{"type": "api_error", "message": "Sorry! There was an error while talking to one of our backends."}})
@@ -174,7 +176,7 @@ func (s *Server) answer(r *http.Request, op func(c *call) (doc, error), known []
 	case InFlight:
 		return refuse(idempotency(http.StatusConflict, "idempotency_key_in_use",
 			"There is currently another in-progress request using this Stripe-Idempotent-Key."))
-	case none, LoseAnswer:
+	case none, LoseAnswer, Shorten:
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if r.Method != http.MethodPost || key == "" {
@@ -345,6 +347,9 @@ func list[T any](c *call, path string, all []T, id func(T) string, object func(T
 		}
 		all = all[i+1:]
 	}
+	if c.shorten && len(all) > 0 {
+		all = all[:len(all)-1]
+	}
 	data := []doc{}
 	for _, v := range all[:min(limit, len(all))] {
 		data = append(data, object(v))
@@ -366,6 +371,8 @@ const (
 	InFlight
 	// LoseAnswer: it is done, but the connection is cut before the answer.
 	LoseAnswer
+	// Shorten: a list lacks its last entry, the oldest.
+	Shorten
 )
 
 type fault struct {
