@@ -90,15 +90,18 @@ func dueEndpoints(ctx context.Context, tx *db.Tx, tenants []id.ID) (list []Endpo
 }
 
 // claim takes up to limit deliveries of an endpoint that are due, the longest waiting first:
-// nobody else gets them before the lease ends. For db.System contexts. The list of those is
-// made once: a subquery in WHERE could be run for each row, and skip other rows each time.
+// nobody else gets them before the lease ends. For db.System contexts. It reads and then
+// changes: one UPDATE over a subquery may run that for each row and take more than the limit.
 func claim(ctx context.Context, tx *db.Tx, e *Endpoint, until db.Time, limit int) (list []Delivery, err error) {
-	now := tx.Now()
-	err = tx.Select(ctx, &list, `WITH due AS MATERIALIZED (SELECT id FROM webhooks_deliveries
-			WHERE tenant_id = ? AND endpoint_id = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`+tx.SkipLocked()+`)
-		UPDATE webhooks_deliveries SET claims = claims + 1, due_at = ?
-		WHERE tenant_id = ? AND endpoint_id = ? AND id IN (SELECT id FROM due)
-		RETURNING `+deliveryColumns, e.Tenant, e.ID, now, limit, until, e.Tenant, e.ID)
+	err = tx.Select(ctx, &list, `SELECT `+deliveryColumns+` FROM webhooks_deliveries
+		WHERE tenant_id = ? AND endpoint_id = ? AND due_at <= ? ORDER BY due_at LIMIT ?`+tx.SkipLocked(), e.Tenant, e.ID, tx.Now(), limit)
+	for i := range list {
+		if err == nil {
+			list[i].Claims++
+			err = tx.Send(ctx, `UPDATE webhooks_deliveries SET claims = ?, due_at = ? WHERE tenant_id = ? AND endpoint_id = ? AND id = ?`,
+				list[i].Claims, until, e.Tenant, e.ID, list[i].ID)
+		}
+	}
 	return list, err
 }
 
@@ -112,8 +115,8 @@ func finish(ctx context.Context, tx *db.Tx, d *Delivery) (bool, error) {
 
 // dropDeliveries deletes up to limit deliveries of an endpoint and returns how many.
 func dropDeliveries(ctx context.Context, tx *db.Tx, of id.ID, limit int) (int64, error) {
-	return tx.Exec(ctx, `DELETE FROM webhooks_deliveries WHERE tenant_id = ? AND endpoint_id = ? AND id IN (
-		SELECT id FROM webhooks_deliveries WHERE tenant_id = ? AND endpoint_id = ? ORDER BY id LIMIT ?)`, tx.Tenant(), of, tx.Tenant(), of, limit)
+	return tx.Exec(ctx, `DELETE FROM webhooks_deliveries WHERE tenant_id = ? AND endpoint_id = ? AND id <= (SELECT max(id) FROM (
+		SELECT id FROM webhooks_deliveries WHERE tenant_id = ? AND endpoint_id = ? ORDER BY id LIMIT ?) AS oldest)`, tx.Tenant(), of, tx.Tenant(), of, limit)
 }
 
 // purge deletes deliveries made before then, about limit at once: more of one instant go with
