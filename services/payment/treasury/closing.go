@@ -183,15 +183,12 @@ func (s *service) keep(ctx context.Context, c *Closing) error {
 func (s *service) sums(ctx context.Context, p period) (c Closing, err error) {
 	c = Closing{Day: p.first, From: p.from.UTC(), Until: p.until.UTC(), Final: s.over(p), Methods: []methodSum{}}
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
-		turnovers, err := ledger.Turnovers(ctx, tx, p.from, p.until)
+		moved, err := turnovers(ctx, tx, p)
 		if err != nil {
 			return err
 		}
 		opening, err := ledger.Balances(ctx, tx, p.from)
 		if err != nil {
-			return err
-		}
-		if c.Bookings, err = bookings(ctx, tx, p); err != nil {
 			return err
 		}
 		if c.Methods, err = methods(ctx, tx, p); err != nil {
@@ -201,15 +198,33 @@ func (s *service) sums(ctx context.Context, p period) (c Closing, err error) {
 		if err != nil {
 			return err
 		}
-		c.Lines = linesOf(turnovers, paid)
-		c.Accounts = accountsOf(opening, turnovers)
-		return c.check(ctx, tx, p, turnovers)
+		c.Bookings = bookingsOf(moved)
+		c.Lines = linesOf(moved, paid)
+		c.Accounts = accountsOf(opening, moved)
+		return c.check(ctx, tx, p, moved)
 	})
 	return c, err
 }
 
+// bookingsOf sums up by kind: those of kinds in their order, then others.
+func bookingsOf(moved []turnover) []kindSum {
+	list := make([]kindSum, len(kinds))
+	for i, k := range kinds {
+		list[i].Kind = k
+	}
+	for _, t := range moved {
+		i := slices.IndexFunc(list, func(k kindSum) bool { return k.Kind == t.Kind })
+		if i < 0 {
+			i, list = len(list), append(list, kindSum{Kind: t.Kind})
+		}
+		list[i].Count += t.Count
+		list[i].Amount += t.Amount
+	}
+	return list
+}
+
 // linesOf sums up by budget line.
-func linesOf(turnovers []ledger.Turnover, paid []paidLine) []lineSum {
+func linesOf(moved []turnover, paid []paidLine) []lineSum {
 	byLine := map[string]*lineSum{}
 	at := func(line string) *lineSum {
 		if byLine[line] == nil {
@@ -217,7 +232,7 @@ func linesOf(turnovers []ledger.Turnover, paid []paidLine) []lineSum {
 		}
 		return byLine[line]
 	}
-	for _, t := range turnovers {
+	for _, t := range moved {
 		if line, ok := t.Credit.BudgetLine(); ok {
 			if t.Kind == ledger.Claim {
 				at(line).Claimed += t.Amount
@@ -247,7 +262,7 @@ func linesOf(turnovers []ledger.Turnover, paid []paidLine) []lineSum {
 }
 
 // accountsOf lists the accounts that have a balance or were moved.
-func accountsOf(opening map[ledger.Account]money.Amount, turnovers []ledger.Turnover) []account {
+func accountsOf(opening map[ledger.Account]money.Amount, moved []turnover) []account {
 	byName := map[ledger.Account]*account{}
 	at := func(name ledger.Account) *account {
 		if byName[name] == nil {
@@ -260,7 +275,7 @@ func accountsOf(opening map[ledger.Account]money.Amount, turnovers []ledger.Turn
 			at(name).Opening = amount
 		}
 	}
-	for _, t := range turnovers {
+	for _, t := range moved {
 		at(t.Debit).Debit += t.Amount
 		at(t.Credit).Credit += t.Amount
 	}
@@ -275,7 +290,7 @@ func accountsOf(opening map[ledger.Account]money.Amount, turnovers []ledger.Turn
 
 // check adds the checks: the accounts sum to zero; the payments booked are the transactions
 // that were paid; the claims that are owed are the transactions that are open.
-func (c *Closing) check(ctx context.Context, tx *db.Tx, p period, turnovers []ledger.Turnover) error {
+func (c *Closing) check(ctx context.Context, tx *db.Tx, p period, moved []turnover) error {
 	var all, owed, paid money.Amount
 	for _, a := range c.Accounts {
 		all += a.Closing
@@ -283,7 +298,7 @@ func (c *Closing) check(ctx context.Context, tx *db.Tx, p period, turnovers []le
 			owed = a.Closing
 		}
 	}
-	for _, t := range turnovers {
+	for _, t := range moved {
 		if t.Kind == ledger.Paid {
 			paid += t.Amount
 		}

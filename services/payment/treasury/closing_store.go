@@ -2,7 +2,6 @@ package treasury
 
 import (
 	"context"
-	"slices"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/money"
@@ -27,22 +26,18 @@ func insertClosing(ctx context.Context, tx *db.Tx, c *Closing, body string) erro
 	return err
 }
 
-// bookings counts and sums by kind. A booking may have several moves: its first counts.
-func bookings(ctx context.Context, tx *db.Tx, p period) ([]kindSum, error) {
-	var found []kindSum
-	err := tx.Select(ctx, &found, `SELECT kind, CAST(sum(CASE WHEN n = 0 THEN 1 ELSE 0 END) AS BIGINT) AS count, CAST(sum(amount) AS BIGINT) AS amount
-		FROM ledger WHERE tenant_id = ? AND at >= ? AND at < ? GROUP BY kind ORDER BY kind`, tx.Tenant(), db.NewTime(p.from), db.NewTime(p.until))
-	list := make([]kindSum, len(kinds))
-	for i, k := range kinds {
-		list[i].Kind = k
-	}
-	for _, f := range found {
-		if i := slices.Index(kinds, f.Kind); i >= 0 {
-			list[i] = f
-		} else {
-			list = append(list, f)
-		}
-	}
+// turnover is what one kind of booking moved between two accounts. A booking may have several
+// moves: its first is counted.
+type turnover struct {
+	Kind   ledger.Kind    `db:"kind"`
+	Debit  ledger.Account `db:"debit"`
+	Credit ledger.Account `db:"credit"`
+	sum
+}
+
+func turnovers(ctx context.Context, tx *db.Tx, p period) (list []turnover, err error) {
+	err = tx.Select(ctx, &list, `SELECT kind, debit, credit, CAST(sum(CASE WHEN n = 0 THEN 1 ELSE 0 END) AS BIGINT) AS count, CAST(sum(amount) AS BIGINT) AS amount
+		FROM ledger WHERE tenant_id = ? AND at >= ? AND at < ? GROUP BY kind, debit, credit`, tx.Tenant(), db.NewTime(p.from), db.NewTime(p.until))
 	return list, err
 }
 
