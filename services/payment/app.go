@@ -60,7 +60,7 @@ func open(ctx context.Context, h *run.Host, parts []Part) (run.Unit, error) {
 	}
 	s := &Service{
 		db: h.DB, dir: h.Dir, links: links{base: h.BaseURL, key: linkKey}, cursors: page.NewSigner(cursorKey),
-		gateways: map[string]Gateway{}, cfg: cfg, known: &knownSettings{}, numbers: &numbers{}, clock: h.Clock, log: h.Log,
+		gateways: map[string]Gateway{}, cfg: cfg, known: &knownSettings{}, numbers: &numbers{}, lines: &lines{}, clock: h.Clock, log: h.Log,
 	}
 	p, err := newPages(s, h)
 	if err != nil {

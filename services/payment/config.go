@@ -24,6 +24,9 @@ type Config struct {
 	SessionTime time.Duration `config:"session_time"`
 	// ProviderTimeout bounds one call to a provider.
 	ProviderTimeout time.Duration `config:"provider_timeout"`
+	// BasicAuth lets clients of XBezahldienste identify themselves by HTTP Basic, for those that
+	// can do no better.
+	BasicAuth bool `config:"basic_auth"`
 	// Stripe is a provider that is offered if it has a key.
 	Stripe StripeConfig `config:"stripe"`
 }
@@ -84,8 +87,9 @@ type Offer struct {
 	Method   Method       `json:"method"`
 	Detail   string       `json:"detail"` // of OTHER: "SEPA"
 	Provider string       `json:"provider"`
-	Min      money.Amount `json:"min"` // 0: none
-	Max      money.Amount `json:"max"` // 0: none
+	Fallback string       `json:"fallback"` // provider that takes over when the other does not answer; empty: none
+	Min      money.Amount `json:"min"`      // 0: none
+	Max      money.Amount `json:"max"`      // 0: none
 	Down     bool         `json:"down"`
 }
 
@@ -135,6 +139,8 @@ func (s Settings) Validate() error {
 			return fmt.Errorf("methods: %s: method %q is not known", o.Key, o.Method)
 		case !plainText.MatchString(o.Detail) || len(o.Detail) > 36:
 			return fmt.Errorf("methods: %s: detail %q: at most 36 letters, digits, hyphens", o.Key, o.Detail)
+		case o.Fallback != "" && o.Fallback == o.Provider:
+			return fmt.Errorf("methods: %s: fallback is the provider itself", o.Key)
 		case o.Min < 0 || o.Max < 0 || (o.Max > 0 && o.Min > o.Max):
 			return fmt.Errorf("methods: %s: amounts from %s to %s", o.Key, o.Min, o.Max)
 		}
@@ -217,20 +223,6 @@ func (t *tenantSettings) numbers(ags string) (kassenzeichen, error) {
 // works reports whether the offer can be used at now, as far as the settings say.
 func (s Settings) works(o Offer, now time.Time) bool {
 	return !o.Down && !slices.ContainsFunc(s.Maintenance, func(w Window) bool { return w.covers(o.Method, now) })
-}
-
-// offers lists what the amount can be paid with at now; down are those that do not work.
-func (s Settings) offers(a money.Amount, now time.Time) (up, down []Offer) {
-	for _, o := range s.Methods {
-		switch {
-		case !o.Takes(a):
-		case s.works(o, now):
-			up = append(up, o)
-		default:
-			down = append(down, o)
-		}
-	}
-	return up, down
 }
 
 func (s Settings) offer(key string) (Offer, bool) {

@@ -170,7 +170,7 @@ func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, progr
 		p.site.ErrorPage(w, r, err)
 		return
 	}
-	up, down := settings.offers(t.Amount, p.s.clock())
+	up, down := p.s.offers(settings, t)
 	v.Notice = settings.Notice[p.site.Lang(r)]
 	v.Form = web.Form{{Name: "offer", Kind: "radios", Label: p.site.T(r, "offer"), Required: true, Value: preselect(up, r.PostFormValue("offer"))}}
 	for _, o := range up {

@@ -2,6 +2,7 @@ package payment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 
 // Start lets the payer pay by the offer: it returns the address of the provider's pay page.
 // There is at most one open attempt; the same offer again leads to the same session, and
-// another closes the one before at its provider first, so that nobody pays twice. An empty
+// another closes the one before at its provider first, so that nobody pays twice. Where a
+// provider does not answer, the offer's fallback takes over. An empty
 // address means that there is nothing to pay any more: look at the transaction.
 // Errors: unknown_transaction, unknown_offer, offer_down, provider_unavailable.
 func (s *Service) Start(ctx context.Context, txID id.ID, offerKey, language string) (string, error) {
@@ -31,14 +33,21 @@ func (s *Service) Start(ctx context.Context, txID id.ID, offerKey, language stri
 		}
 		session, err := s.session(ctx, &t, a, language)
 		if err != nil {
-			return "", err
+			left, lerr := s.leave(ctx, &a)
+			if left {
+				continue
+			}
+			return "", errors.Join(err, lerr)
 		}
 		if err := s.settle(ctx, a.ID, session); err != nil {
 			return "", err
 		}
 		switch session.State {
 		case SessionOpen:
-			return session.URL, nil
+			if open, err := s.stillOpen(ctx, &a); open || err != nil {
+				return session.URL, err
+			}
+			continue
 		case SessionDeclined, SessionCanceled, SessionEnded:
 			continue // what was open is over; open another
 		case SessionPaid, SessionProcessing:
@@ -80,7 +89,7 @@ func (s *Service) open(ctx context.Context, txID id.ID, offerKey string) (t Tran
 			ends = t.ExpiresAt.Time
 		}
 		a = Attempt{
-			ID: id.New(), TransactionID: txID, Offer: offer.Key, Method: offer.Method, Detail: offer.Detail, Provider: offer.Provider,
+			ID: id.New(), TransactionID: txID, Offer: offer.Key, Method: offer.Method, Detail: offer.Detail, Provider: s.route(offer, last, now.Time),
 			State: attemptOpen, CreatedAt: now, ExpiresAt: db.NewTime(ends), CheckAt: db.NewTime(now.Add(pause(0))),
 		}
 		if err := insertAttempt(ctx, tx, &a); err != nil {
@@ -97,7 +106,7 @@ func (s *Service) usable(settings Settings, t *Transaction, key string) (Offer, 
 		return offer, fault.Invalid("unknown_offer", "choose one of the payment methods").
 			With(fault.Field{Name: "offer", Code: "unknown_offer", Detail: "choose one of the payment methods"})
 	}
-	if !settings.works(offer, s.clock()) {
+	if !s.works(settings, offer) {
 		return offer, fault.Unavailable("offer_down", "this payment method does not work at the moment; choose another")
 	}
 	return offer, nil
@@ -112,17 +121,17 @@ func (s *Service) session(ctx context.Context, t *Transaction, a Attempt, langua
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ProviderTimeout)
 	defer cancel()
-	var session Session
-	if a.SessionID != "" {
-		session, err = gateway.Get(ctx, a.SessionID)
-	} else {
-		e, _ := tenantdir.From(ctx)
-		session, err = gateway.Create(ctx, Checkout{
+	e, _ := tenantdir.From(ctx)
+	session, err := s.lines.ask(a.Provider, a.SessionID == "", func() (Session, error) {
+		if a.SessionID != "" {
+			return gateway.Get(ctx, a.SessionID)
+		}
+		return gateway.Create(ctx, Checkout{
 			Attempt: a.ID, Transaction: t.ID, Tenant: e.ID, Amount: t.Amount, Currency: t.Currency, Method: a.Method, Detail: a.Detail,
 			Payee: e.Name, Reference: t.Kassenzeichen, Text: t.Description, Language: language,
 			ReturnURL: s.links.url(e.ID, t.ID) + "/return", ServiceURL: t.RedirectURL, ExpiresAt: a.ExpiresAt.Time,
 		})
-	}
+	})
 	if err != nil {
 		return Session{}, unavailable(err)
 	}

@@ -177,7 +177,8 @@ func TestOffers(t *testing.T) {
 	}{
 		{3070, november, "a", "bc"}, {3070, until, "ac", "b"}, {99, until, "c", "b"}, {5001, until, "c", "b"}, {100, until, "ac", "b"},
 	} {
-		up, down := s.offers(c.amount, c.at)
+		service := &Service{lines: &lines{}, clock: func() time.Time { return c.at }}
+		up, down := service.offers(s, &Transaction{Amount: c.amount})
 		if got := keys(up); got != c.up || keys(down) != c.down {
 			t.Errorf("offers(%s, %s) = %q up, %q down; want %q, %q", c.amount, c.at, got, keys(down), c.up, c.down)
 		}

@@ -1,7 +1,6 @@
 package payment
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -144,7 +143,7 @@ func TestRefunds_FourEyes(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, serviceSets, func(t *testing.T, d *db.DB) {
 		s := newShop(t, d)
-		s.settle10(t)
+		s.configure(t, func(raw map[string]any) { raw["refunds"] = map[string]any{"four_eyes_above": 10} })
 		tr := s.paid(t, "r-1")
 		clerk, boss := audit.WithActor(s.ctx, "person:clerk"), audit.WithActor(s.ctx, "person:boss")
 		r, err := s.RequestRefund(clerk, tr.ID, RefundWanted{Amount: 1001, Note: "fee waived"})
@@ -186,26 +185,6 @@ func TestRefunds_FourEyes(t *testing.T) {
 		}
 		s.consistent(t)
 	})
-}
-
-// settle10 lets refunds above 10.00 wait for a second person.
-func (s *shop) settle10(t *testing.T) {
-	t.Helper()
-	raw := map[string]any{}
-	if err := json.Unmarshal(deskSettings()["payment"], &raw); err != nil {
-		t.Fatal(err)
-	}
-	raw["refunds"] = map[string]any{"four_eyes_above": 10}
-	text, err := json.Marshal(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, _ := tenantdir.From(s.ctx)
-	e.Version, e.Settings = e.Version+1, map[string]json.RawMessage{"payment": text}
-	s.ctx = tenantdir.With(s.ctx, e)
-	if err := s.db.Tx(s.ctx, func(tx *db.Tx) error { return s.dir.Apply(s.ctx, tx, e) }); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestRefundMoves(t *testing.T) {

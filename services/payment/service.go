@@ -29,6 +29,7 @@ type Service struct {
 	cfg      Config
 	known    *knownSettings
 	numbers  *numbers
+	lines    *lines
 	clock    func() time.Time
 	log      *slog.Logger
 }
@@ -154,9 +155,8 @@ func (s *Service) Methods(ctx context.Context, originator string) (up, down []Me
 	if err != nil {
 		return nil, nil, err
 	}
-	now := s.clock()
 	for _, o := range settings.Methods {
-		if settings.works(o, now) {
+		if s.works(settings, o) {
 			up = appendOnce(up, o.Method)
 		} else {
 			down = appendOnce(down, o.Method)

@@ -158,7 +158,7 @@ func newShop(t *testing.T, d *db.DB) *shop {
 	cfg.SweepBatch = 50
 	s.Service = &Service{
 		db: d, dir: dir, links: links{base: "https://pay.example", key: make([]byte, 32)}, gateways: map[string]Gateway{"desk": s.desk},
-		cfg: cfg, known: &knownSettings{}, numbers: &numbers{}, clock: clock, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		cfg: cfg, known: &knownSettings{}, numbers: &numbers{}, lines: &lines{}, clock: clock, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	return s
 }
