@@ -21,6 +21,8 @@
 //   - Nobody pays twice: a transaction has at most one open attempt (the database sees to it),
 //     the attempt is stored before the provider hears of it and is the provider's idempotency
 //     key, and another method is offered only after the session before was closed there.
+//   - Where a provider does not answer, the offer's fallback takes over, as long as nobody has
+//     the address of a pay page; a method without a provider that answers shows as down.
 //   - Nothing that was paid is lost: notifications, the returning browser and the sweep all
 //     make us read the session again, and a transaction expires only after its provider said
 //     that no money can come in any more. Money that comes in for an ended transaction all the
