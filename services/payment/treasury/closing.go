@@ -181,7 +181,7 @@ func (s *service) keep(ctx context.Context, c *Closing) error {
 // sums makes the closing of a day from one snapshot of the ledger. It takes memory for each
 // account, not for each booking.
 func (s *service) sums(ctx context.Context, p period) (c Closing, err error) {
-	c = Closing{Day: p.first, From: p.from.UTC(), Until: p.until.UTC(), Final: s.over(p), Methods: []methodSum{}}
+	c = Closing{Day: p.first, From: p.from.UTC(), Until: p.until.UTC(), Final: s.over(p)}
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
 		moved, err := turnovers(ctx, tx, p)
 		if err != nil {
@@ -191,14 +191,11 @@ func (s *service) sums(ctx context.Context, p period) (c Closing, err error) {
 		if err != nil {
 			return err
 		}
-		if c.Methods, err = methods(ctx, tx, p); err != nil {
-			return err
-		}
-		paid, err := paidLines(ctx, tx, p)
+		paid, err := paidShares(ctx, tx, p)
 		if err != nil {
 			return err
 		}
-		c.Bookings = bookingsOf(moved)
+		c.Bookings, c.Methods = bookingsOf(moved), methodsOf(paid)
 		c.Lines = linesOf(moved, paid)
 		c.Accounts = accountsOf(opening, moved)
 		return c.check(ctx, tx, p, moved)
@@ -223,8 +220,22 @@ func bookingsOf(moved []turnover) []kindSum {
 	return list
 }
 
+// methodsOf sums up by method; the shares come in its order.
+func methodsOf(paid []paidShare) []methodSum {
+	list := []methodSum{}
+	for _, p := range paid {
+		if n := len(list); n == 0 || list[n-1].Method != p.Method || list[n-1].Detail != p.Detail {
+			list = append(list, methodSum{Method: p.Method, Detail: p.Detail})
+		}
+		last := &list[len(list)-1]
+		last.Count += p.Payments
+		last.Amount += p.Amount
+	}
+	return list
+}
+
 // linesOf sums up by budget line.
-func linesOf(moved []turnover, paid []paidLine) []lineSum {
+func linesOf(moved []turnover, paid []paidShare) []lineSum {
 	byLine := map[string]*lineSum{}
 	at := func(line string) *lineSum {
 		if byLine[line] == nil {
@@ -250,7 +261,8 @@ func linesOf(moved []turnover, paid []paidLine) []lineSum {
 	}
 	for _, p := range paid {
 		if line, ok := p.Account.BudgetLine(); ok {
-			at(line).Paid = p.sum
+			at(line).Paid.Count += p.Count
+			at(line).Paid.Amount += p.Amount
 		}
 	}
 	lines := []lineSum{}

@@ -5,6 +5,7 @@ import (
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/money"
+	"basisdienste/services/payment"
 	"basisdienste/services/payment/ledger"
 )
 
@@ -41,27 +42,24 @@ func turnovers(ctx context.Context, tx *db.Tx, p period) (list []turnover, err e
 	return list, err
 }
 
-// methods sums up the payments by how they were made.
-func methods(ctx context.Context, tx *db.Tx, p period) ([]methodSum, error) {
-	list := []methodSum{}
-	err := tx.Select(ctx, &list, `SELECT t.method, t.method_detail, count(*) AS count, CAST(sum(l.amount) AS BIGINT) AS amount
-		FROM ledger l JOIN transactions t ON t.tenant_id = l.tenant_id AND t.id = l.transaction_id
-		WHERE l.tenant_id = ? AND l.kind = ? AND l.at >= ? AND l.at < ? GROUP BY t.method, t.method_detail ORDER BY t.method, t.method_detail`,
-		tx.Tenant(), ledger.Paid, db.NewTime(p.from), db.NewTime(p.until))
-	return list, err
-}
-
-// paidLine is what the payments of a period brought a budget line.
-type paidLine struct {
-	Account ledger.Account `db:"account"`
+// paidShare is what the payments of a period by one method brought a budget line.
+type paidShare struct {
+	Method   payment.Method `db:"method"`
+	Detail   string         `db:"method_detail"`
+	Account  ledger.Account `db:"account"`
+	Payments int64          `db:"payments"` // whose first budget line this is: each payment is in one share
 	sum
 }
 
-// paidLines splits each payment as its claim was booked.
-func paidLines(ctx context.Context, tx *db.Tx, p period) (list []paidLine, err error) {
-	err = tx.Select(ctx, &list, `SELECT c.credit AS account, count(*) AS count, CAST(sum(c.amount) AS BIGINT) AS amount
-		FROM ledger l JOIN ledger c ON c.tenant_id = l.tenant_id AND c.transaction_id = l.transaction_id AND c.kind = ?
-		WHERE l.tenant_id = ? AND l.kind = ? AND l.at >= ? AND l.at < ? GROUP BY c.credit`,
+// paidShares splits each payment as its claim was booked.
+func paidShares(ctx context.Context, tx *db.Tx, p period) (list []paidShare, err error) {
+	err = tx.Select(ctx, &list, `SELECT t.method, t.method_detail, c.credit AS account, count(*) AS count,
+			CAST(sum(CASE WHEN c.n = 0 THEN 1 ELSE 0 END) AS BIGINT) AS payments, CAST(sum(c.amount) AS BIGINT) AS amount
+		FROM ledger l
+		JOIN transactions t ON t.tenant_id = l.tenant_id AND t.id = l.transaction_id
+		JOIN ledger c ON c.tenant_id = l.tenant_id AND c.transaction_id = l.transaction_id AND c.kind = ?
+		WHERE l.tenant_id = ? AND l.kind = ? AND l.at >= ? AND l.at < ? GROUP BY t.method, t.method_detail, c.credit
+		ORDER BY t.method, t.method_detail`,
 		ledger.Claim, tx.Tenant(), ledger.Paid, db.NewTime(p.from), db.NewTime(p.until))
 	return list, err
 }
