@@ -29,6 +29,8 @@ func Part() payment.Part {
 			return payment.Opened{}, err
 		}
 		g := NewGateway(cfg, h.Clock)
+		g.db = h.DB
+		(&onboarding{gateway: g, db: h.DB}).routes(h.Mux, h.Verifier)
 		v := &events{gateway: g, db: h.DB, dir: h.Dir, payments: s, livemode: cfg.Stripe.Livemode, clock: h.Clock, log: h.Log}
 		v.routes(h.Mux, cfg.Stripe.AccountWebhookSecrets, cfg.Stripe.ConnectWebhookSecrets)
 		return payment.Opened{

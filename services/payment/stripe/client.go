@@ -9,6 +9,8 @@ import (
 	"time"
 
 	stripego "github.com/stripe/stripe-go/v79"
+	"github.com/stripe/stripe-go/v79/account"
+	"github.com/stripe/stripe-go/v79/accountlink"
 	"github.com/stripe/stripe-go/v79/balancetransaction"
 	"github.com/stripe/stripe-go/v79/checkout/session"
 	"github.com/stripe/stripe-go/v79/dispute"
@@ -28,6 +30,8 @@ type api struct {
 	disputes dispute.Client
 	payouts  payout.Client
 	balance  balancetransaction.Client
+	accounts account.Client
+	links    accountlink.Client
 }
 
 func newAPI(cfg payment.StripeConfig, timeout time.Duration) api {
@@ -43,7 +47,8 @@ func newAPI(cfg payment.StripeConfig, timeout time.Duration) api {
 	return api{
 		sessions: session.Client{B: backend, Key: cfg.SecretKey}, refunds: refund.Client{B: backend, Key: cfg.SecretKey},
 		disputes: dispute.Client{B: backend, Key: cfg.SecretKey}, payouts: payout.Client{B: backend, Key: cfg.SecretKey},
-		balance: balancetransaction.Client{B: backend, Key: cfg.SecretKey},
+		balance:  balancetransaction.Client{B: backend, Key: cfg.SecretKey},
+		accounts: account.Client{B: backend, Key: cfg.SecretKey}, links: accountlink.Client{B: backend, Key: cfg.SecretKey},
 	}
 }
 
@@ -67,10 +72,10 @@ type bounded struct {
 }
 
 // params are those of each call: whom it acts for, and until when.
-func params(ctx context.Context, account, key string) stripego.Params {
+func params(ctx context.Context, acct, key string) stripego.Params {
 	p := stripego.Params{Context: ctx}
-	if account != Own {
-		p.StripeAccount = stripego.String(account)
+	if acct != Own {
+		p.StripeAccount = stripego.String(acct)
 	}
 	if key != "" {
 		p.IdempotencyKey = stripego.String(key)
@@ -78,10 +83,10 @@ func params(ctx context.Context, account, key string) stripego.Params {
 	return p
 }
 
-func listParams(ctx context.Context, account string) stripego.ListParams {
+func listParams(ctx context.Context, acct string) stripego.ListParams {
 	p := stripego.ListParams{Context: ctx, Limit: stripego.Int64(100)}
-	if account != Own {
-		p.StripeAccount = stripego.String(account)
+	if acct != Own {
+		p.StripeAccount = stripego.String(acct)
 	}
 	return p
 }
@@ -97,7 +102,7 @@ func refused(err error, kind stripego.ErrorType, status int) (*stripego.Error, b
 
 // failed says what could not be done and why. Stripe's own text of an error may hold the
 // payer's data, all of it but the message of an invalid request is left out.
-func failed(what, account string, err error) error {
+func failed(what, acct string, err error) error {
 	var e *stripego.Error
 	if !errors.As(err, &e) {
 		return fmt.Errorf("stripe: %s: %w", what, err)
@@ -111,7 +116,7 @@ func failed(what, account string, err error) error {
 	case e.Type == stripego.ErrorTypeInvalidRequest:
 		why = e.Msg
 	}
-	return &Error{What: what, Account: account, Type: string(e.Type), Code: string(e.Code), Param: e.Param, Status: e.HTTPStatusCode, Request: e.RequestID, Why: why}
+	return &Error{What: what, Account: acct, Type: string(e.Type), Code: string(e.Code), Param: e.Param, Status: e.HTTPStatusCode, Request: e.RequestID, Why: why}
 }
 
 // Error is what Stripe refused to do.

@@ -10,6 +10,7 @@ import (
 
 	stripego "github.com/stripe/stripe-go/v79"
 
+	"basisdienste/platform/db"
 	"basisdienste/platform/id"
 	"basisdienste/platform/money"
 	"basisdienste/platform/tenantdir"
@@ -42,6 +43,7 @@ type Gateway struct {
 	livemode bool
 	lives    time.Duration // most that an attempt lives
 	clock    func() time.Time
+	db       *db.DB // where accounts are kept that were made here; nil: nowhere
 }
 
 // NewGateway returns the provider behind the configuration.
@@ -58,8 +60,22 @@ type tenantSettings struct {
 
 var accountShape = regexp.MustCompile(`^(acct_[A-Za-z0-9_]{1,64}|` + Own + `)$`)
 
-// accountOf returns the tenant's account at Stripe; "" if it has none.
-func accountOf(e tenantdir.Entry) (string, error) {
+// accountOf returns the tenant's account at Stripe; "" if it has none. That of its settings goes
+// before one that was made here.
+func (g *Gateway) accountOf(ctx context.Context, e tenantdir.Entry) (acct string, err error) {
+	acct, err = accountInSettings(e)
+	if err != nil || acct != "" || g.db == nil {
+		return acct, err
+	}
+	ctx = db.For(ctx, e.Tenant)
+	err = g.db.Read(ctx, func(tx *db.Tx) error {
+		acct, err = keptAccount(ctx, tx)
+		return err
+	})
+	return acct, err
+}
+
+func accountInSettings(e tenantdir.Entry) (string, error) {
 	s, err := tenantdir.Settings(e, "payment", tenantSettings{})
 	if err == nil && s.Stripe.Account != "" && !accountShape.MatchString(s.Stripe.Account) {
 		err = fmt.Errorf("account %q: want acct_… or %s", s.Stripe.Account, Own)
@@ -71,12 +87,12 @@ func accountOf(e tenantdir.Entry) (string, error) {
 }
 
 // account returns where the tenant of ctx takes money.
-func account(ctx context.Context, tenant id.ID) (string, error) {
+func (g *Gateway) account(ctx context.Context, tenant id.ID) (string, error) {
 	e, ok := tenantdir.From(ctx)
 	if !ok || e.ID != tenant {
 		return "", fmt.Errorf("stripe: the context does not act for tenant %s", tenant)
 	}
-	a, err := accountOf(e)
+	a, err := g.accountOf(ctx, e)
 	if err == nil && a == "" {
 		err = fmt.Errorf("payment settings of %s: stripe: no account", e.Slug)
 	}
@@ -121,7 +137,7 @@ func methodTypes(m payment.Method, detail string) []string {
 
 // Create implements payment.Gateway.
 func (g *Gateway) Create(ctx context.Context, c payment.Checkout) (payment.Session, error) {
-	acct, err := account(ctx, c.Tenant)
+	acct, err := g.account(ctx, c.Tenant)
 	if err != nil {
 		return payment.Session{}, err
 	}

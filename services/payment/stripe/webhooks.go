@@ -182,7 +182,7 @@ func (v *events) hint(ctx context.Context, e event, connect bool) (hint, bool, e
 	if err != nil {
 		return h, false, err
 	}
-	account, err := accountOf(entry)
+	account, err := v.gateway.accountOf(ctx, entry)
 	if err != nil {
 		return h, false, err
 	}
@@ -204,7 +204,7 @@ func (v *events) ofAccount(ctx context.Context, h hint, a about, object string) 
 	}
 	h.About, h.Subject = a, object
 	eachErr := v.dir.Each(ctx, func(e tenantdir.Entry) bool {
-		account, bad := accountOf(e)
+		account, bad := accountInSettings(e)
 		if bad != nil { // another tenant's mistake is not this one's
 			v.log.WarnContext(ctx, "stripe settings", "error", bad)
 			return true
@@ -214,7 +214,15 @@ func (v *events) ofAccount(ctx context.Context, h hint, a about, object string) 
 		}
 		return !ok
 	})
-	return h, ok, eachErr
+	if eachErr != nil || ok {
+		return h, ok, eachErr
+	}
+	sys := db.System(ctx)
+	err = v.db.Read(sys, func(tx *db.Tx) error {
+		h.Tenant, err = tenantOf(sys, tx, h.Account)
+		return err
+	})
+	return h, h.Tenant != "", err
 }
 
 // remember stores the event, and reports whether it is new.

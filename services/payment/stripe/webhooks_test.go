@@ -86,10 +86,12 @@ func (o *town) deliver(d stripeapi.Delivery) {
 	}
 }
 
-func (o *town) claim(request string) id.ID {
+func (o *town) claim(request string) id.ID { return o.claimAt("160510000000", request) }
+
+func (o *town) claimAt(key, request string) id.ID {
 	o.t.Helper()
 	t, err := o.service.Create(o.ctx, payment.Order{
-		OriginatorID: "bewohnerparken", EndPointID: "160510000000", RequestID: request, Amount: 30_70, Currency: "EUR", Description: "Ausweis",
+		OriginatorID: "bewohnerparken", EndPointID: key, RequestID: request, Amount: 30_70, Currency: "EUR", Description: "Ausweis",
 		RedirectURL: "https://dienst.example/", Document: []byte(`{}`),
 		Items: []payment.Item{{ID: "1", Quantity: 1, SingleNet: 30_70, TotalNet: 30_70, TaxRate: "0"}},
 	})
