@@ -75,19 +75,29 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 }
 
 func (s *Source) fetch(ctx context.Context) (token string, lifetime time.Duration, err error) {
+	return fetchToken(ctx, s.services, "/operator/auth", s.clientID, s.clientSecret)
+}
+
+// fetchToken gets an access token by client credentials from the issuer with that path.
+// Error: basic_refused, if it does not know the client by that secret.
+func fetchToken(ctx context.Context, services discover.Services, issuer, client, secret string) (token string, lifetime time.Duration, err error) {
 	form := url.Values{"grant_type": {"client_credentials"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://auth/operator/auth/token", strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://auth"+issuer+"/token", strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", 0, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(url.QueryEscape(s.clientID), url.QueryEscape(s.clientSecret))
-	resp, err := s.services.Client("auth").Do(req)
+	req.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(secret))
+	resp, err := services.Client("auth").Do(req)
 	if err != nil {
 		return "", 0, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusBadRequest, http.StatusUnauthorized:
+		return "", 0, refusedBasic()
+	default:
 		return "", 0, fmt.Errorf("token endpoint: status %d", resp.StatusCode)
 	}
 	var answer struct {

@@ -61,6 +61,8 @@ type clientsCreateCmd struct {
 	Redirect []string `help:"Where logins lead back to; with it the client may log people in." placeholder:"URL"`
 	JWKS     string   `name:"jwks" help:"File with its public keys: it then has no secret and signs (private_key_jwt)." placeholder:"FILE"`
 	MinLevel int      `help:"No login below this STORK level: 1, 3 or 4."`
+	DPoP     bool     `name:"dpop" help:"Bind its access tokens to a key that it proves (RFC 9449)."`
+	MTLS     bool     `name:"mtls" help:"Bind its access tokens to the TLS certificate that it shows (RFC 8705)."`
 }
 
 func (clientsCreateCmd) Help() string {
@@ -81,6 +83,12 @@ func (c *clientsCreateCmd) Run(a *app) error {
 	}
 	if c.MinLevel > 0 {
 		body["min_level"] = c.MinLevel
+	}
+	if c.DPoP {
+		body["dpop_bound_access_tokens"] = true
+	}
+	if c.MTLS {
+		body["tls_client_certificate_bound_access_tokens"] = true
 	}
 	if c.JWKS != "" {
 		keys, err := readObject(c.JWKS, a.in)

@@ -28,8 +28,17 @@ const (
 // Part adds the standard to the service.
 func Part() payment.Part {
 	return payment.Part{Open: func(_ context.Context, h *run.Host, s *payment.Service) (payment.Opened, error) {
+		cfg := payment.DefaultConfig()
+		if err := h.Config.Decode(&cfg); err != nil {
+			return payment.Opened{}, err
+		}
 		a := &api{payments: s, dir: h.Dir, verifier: h.Verifier, base: h.BaseURL + Base}
-		a.routes(h.Mux.WithErrors(writeError), h.Verifier)
+		guard := func(scope string) kit.Guard { return h.Verifier.Guard(scope) }
+		if cfg.BasicAuth {
+			basic := authn.NewBasic(h.Services, h.Clock).Guard(a.issuers)
+			guard = func(scope string) kit.Guard { return kit.Chain(basic, h.Verifier.Guard(scope)) }
+		}
+		a.routes(h.Mux.WithErrors(writeError), guard)
 		return payment.Opened{Seed: a.seed}, nil
 	}}
 }
@@ -41,13 +50,23 @@ type api struct {
 	base     string
 }
 
-func (a *api) routes(m *kit.Mux, v *authn.Verifier) {
-	kit.Route(m, "POST "+Base+"/paymenttransaction/{originatorId}/{endPointId}", v.Guard(ScopePost), a.create)
-	kit.Route(m, "GET "+Base+"/paymenttransaction/{originatorId}/{endPointId}/{transactionId}", v.Guard(ScopeRead), a.read)
-	kit.Route(m, "GET "+Base+"/payment-methods/{originatorId}/{endPointId}", v.Guard(ScopeRead), a.methods)
-	kit.Route(m, "GET "+Base+"/maintenance/{originatorId}/{endPointId}", v.Guard(ScopeRead), a.maintenance)
-	kit.Route(m, "GET "+Base+"/status", v.Guard(ScopeRead), a.status)
-	kit.Route(m, "GET "+Base+"/status/{originatorId}/{endPointId}", v.Guard(ScopeRead), a.statusByIDs)
+func (a *api) routes(m *kit.Mux, guard func(scope string) kit.Guard) {
+	kit.Route(m, "POST "+Base+"/paymenttransaction/{originatorId}/{endPointId}", guard(ScopePost), a.create)
+	kit.Route(m, "GET "+Base+"/paymenttransaction/{originatorId}/{endPointId}/{transactionId}", guard(ScopeRead), a.read)
+	kit.Route(m, "GET "+Base+"/payment-methods/{originatorId}/{endPointId}", guard(ScopeRead), a.methods)
+	kit.Route(m, "GET "+Base+"/maintenance/{originatorId}/{endPointId}", guard(ScopeRead), a.maintenance)
+	kit.Route(m, "GET "+Base+"/status", guard(ScopeRead), a.status)
+	kit.Route(m, "GET "+Base+"/status/{originatorId}/{endPointId}", guard(ScopeRead), a.statusByIDs)
+}
+
+// issuers are those that may know a client by name and secret: the operator's, and that of the
+// municipality which the path names.
+func (a *api) issuers(r *http.Request) []string {
+	paths := []string{"/operator/auth"}
+	if e, err := a.dir.ByKey(r.Context(), r.PathValue("endPointId")); err == nil {
+		paths = append(paths, "/t/"+e.Slug+"/auth")
+	}
+	return paths
 }
 
 // place is what every request says: which online service, which municipality, and maybe which
