@@ -93,22 +93,22 @@ func (v *events) endpoint(secrets []string, connect bool) http.Handler {
 }
 
 // take stores an event and looks at once; if that takes too long or fails, the job looks again.
-// Errors: event_too_large, event_not_signed, event_unreadable.
+// Errors: stripe_event_too_large, stripe_event_not_signed, stripe_event_unreadable.
 func (v *events) take(w http.ResponseWriter, r *http.Request, secrets []string, connect bool) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return fault.TooLarge("event_too_large", "an event has at most %d bytes", over.Limit)
+		return fault.TooLarge("stripe_event_too_large", "an event has at most %d bytes", over.Limit)
 	case err != nil:
-		return fault.Invalid("event_unreadable", "the event ended early").Because(err)
+		return fault.Invalid("stripe_event_unreadable", "the event ended early").Because(err)
 	}
 	if !v.signed(body, r.Header.Get("Stripe-Signature"), secrets) {
-		return fault.Invalid("event_not_signed", "the signature fits none of the secrets, or its time is more than %s from ours", tolerance)
+		return fault.Invalid("stripe_event_not_signed", "the signature fits none of the secrets, or its time is more than %s from ours", tolerance)
 	}
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" || len(e.ID) > 255 {
-		return fault.Invalid("event_unreadable", "the event is no JSON object with an id").Because(err)
+		return fault.Invalid("stripe_event_unreadable", "the event is no JSON object with an id").Because(err)
 	}
 	h, ok, err := v.hint(r.Context(), e, connect)
 	if err != nil || !ok {
