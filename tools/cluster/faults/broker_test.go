@@ -149,10 +149,11 @@ func poison(ctx context.Context, r *rig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Who hears of it: forms, which moves applications on, and tenants, which counts.
+	// Who hears of it: forms, which moves applications on, tenants, which counts, and payment,
+	// which tells webhooks.
 	limit, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for _, service := range []string{"forms", "tenants"} {
+	for _, service := range []string{"forms", "tenants", "payment"} {
 		dead, last := 0, ""
 		if !await(limit, func(ctx context.Context) bool {
 			_, body, err := r.load.Site.Do(ctx, http.MethodGet, "/"+service+"/v1/events/dead", token, "", nil)
@@ -163,5 +164,5 @@ func poison(ctx context.Context, r *rig) (string, error) {
 		}
 		r.load.Ledger.Note(func() { r.load.Ledger.Dead[service] += 5 })
 	}
-	return "each a dead letter at each of its 2 consumers", nil
+	return "each a dead letter at each of its 3 consumers", nil
 }

@@ -29,7 +29,7 @@ func (r *rig) countingCanFail(t *testing.T) {
 			SELECT (jsonb_populate_record(NULL::forms.application_events, to_jsonb(e) || '{"id": "twice"}')).* FROM forms.application_events AS e WHERE kind = 'delivered' LIMIT 1`, false, true},
 		{"an application that did not move on", `UPDATE forms.applications SET state = 'awaiting_payment' WHERE id = (SELECT id FROM forms.applications WHERE state = 'delivered' LIMIT 1)`, true, false},
 		{"an appointment that is gone", `DELETE FROM booking.appointments WHERE id = (SELECT id FROM booking.appointments WHERE state = 'confirmed' LIMIT 1)`, true, false},
-		{"an event counted twice", `UPDATE tenants.usage SET n = n + 1 WHERE counter = 'payment.transaction.payed'`, false, true},
+		{"an event counted twice", `UPDATE tenants.usage_slots SET n = n + 1 WHERE counter = 'payment.transaction.payed'`, false, true},
 	} {
 		// Without foreign keys.
 		if _, err := r.cluster.SQL(t.Context(), "SET session_replication_role = replica; "+c.sql); err != nil {
