@@ -10,8 +10,9 @@
 //   - Who asks shows an OAuth2 access token with scope post or read: as Bearer; bound to a key, with
 //     a DPoP proof (RFC 9449), by the scheme DPoP or as clients in the field do by Bearer; or bound to
 //     the client's TLS certificate (RFC 8705). With payment.basic_auth it may show client_id and
-//     secret by HTTP Basic instead, and may do what its tokens may. A missing or wrong token is 403 FORBIDDEN, for the
-//     standard knows no 401.
+//     secret by HTTP Basic instead, and may do what its tokens may. A missing or wrong token is
+//     403 FORBIDDEN, for the standard knows no 401. The standard's third scope, admin, opens
+//     nothing that it describes.
 //   - All errors are SystemResponse documents that satisfy the schema, patterns included:
 //     detail has no quotes, slashes or colons. Our stable error code is the last part of type.
 //     An item is named by dots: items.0.id.
