@@ -3,6 +3,7 @@ package stripe
 import (
 	"context"
 	"embed"
+	"fmt"
 	"time"
 
 	"basisdienste/platform/db"
@@ -19,6 +20,8 @@ func Migrations() db.Set { return db.Set{Name: "stripe", FS: migrations} }
 const (
 	workEvery  = 5 * time.Second
 	purgeEvery = time.Hour
+	// longestTime of an attempt, while which an idempotency key is surely known.
+	longestTime = 23 * time.Hour
 )
 
 // Part adds Stripe to the service, if a key is configured.
@@ -27,6 +30,9 @@ func Part() payment.Part {
 		cfg := payment.DefaultConfig()
 		if err := h.Config.Decode(&cfg); err != nil || cfg.Stripe.SecretKey == "" {
 			return payment.Opened{}, err
+		}
+		if cfg.SessionTime > longestTime {
+			return payment.Opened{}, fmt.Errorf("session_time: %s is too long for Stripe, want at most %s: after a day it forgets what it was told", cfg.SessionTime, longestTime)
 		}
 		g := NewGateway(cfg, h.Clock)
 		g.db = h.DB

@@ -7,8 +7,9 @@
 //
 // The process: payment.stripe.secret_key (or secret_key_file), livemode, the signing secrets of
 // the two webhook endpoints, each a list so that secrets can be rolled. Without a key Stripe is
-// not offered. A tenant: {"stripe": {"account": "acct_…"}} in its payment settings, or "own" where
-// the key is the municipality's own and there is no platform; and offers with provider "stripe":
+// not offered; with one an attempt lasts 23 hours at most (payment.session_time), for Stripe knows
+// idempotency keys for a day. A tenant: {"stripe": {"account": "acct_…"}} in its payment settings, which goes
+// before an account that its administrator opened here; or "own" where the key is the municipality's own and there is no platform; and offers with provider "stripe":
 // CREDITCARD, PAYPAL, or OTHER with detail SEPA and the like (see methodTypes).
 //
 // # Promises

@@ -256,7 +256,10 @@ func (v *events) look(ctx context.Context, h hint) error {
 	return errors.Join(err, v.db.Tx(sys, func(tx *db.Tx) error { return done(sys, tx, h) }))
 }
 
-const batch = 200
+const (
+	batch  = 200
+	enough = 5 // failed looks one after the other: Stripe is away, the rest waits for the next round
+)
 
 // Work looks again because of events whose first look failed.
 func (v *events) Work(ctx context.Context) error {
@@ -269,12 +272,19 @@ func (v *events) Work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	failed := 0
 	for _, h := range list {
-		if err := v.look(ctx, h); err != nil && ctx.Err() == nil {
-			v.log.WarnContext(ctx, "stripe event waits", "event", h.ID, "type", h.Type, "tries", h.Tries, "error", err)
+		err := v.look(ctx, h)
+		if err == nil {
+			failed = 0
+			continue
 		}
+		if failed++; ctx.Err() != nil || failed == enough {
+			return ctx.Err()
+		}
+		v.log.WarnContext(ctx, "stripe event waits", "event", h.ID, "type", h.Type, "tries", h.Tries, "error", err)
 	}
-	return ctx.Err()
+	return nil
 }
 
 // Purge forgets old events.

@@ -288,6 +288,19 @@ func TestWebhooks_WhatIsRefusedAndWhatIsIgnored(t *testing.T) {
 	o.wantState("after all that nobody paid", txID, payment.Initial)
 }
 
+func TestPart_AttemptsDoNotOutliveIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	probe := run.App{Name: "payment", Migrations: []db.Set{payment.Migrations(), stripe.Migrations()}}
+	probe.Open = func(ctx context.Context, h *run.Host) (run.Unit, error) {
+		_, err := stripe.Part().Open(ctx, h, nil)
+		if err == nil || !strings.Contains(err.Error(), "session_time") {
+			t.Errorf("Open with attempts of 24 hours = %v, want an error that names session_time", err)
+		}
+		return run.Unit{}, nil
+	}
+	runtest.Start(t, []run.App{probe}, runtest.Set("payment.stripe.secret_key", key), runtest.Set("payment.session_time", "24h"))
+}
+
 func TestPart_WithoutAKeyThereIsNoStripe(t *testing.T) {
 	t.Parallel()
 	e := runtest.Start(t, []run.App{payment.New(stripe.Part())})
