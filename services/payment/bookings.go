@@ -83,14 +83,18 @@ func bookEnd(ctx context.Context, tx *db.Tx, t *Transaction, a *Attempt, setting
 	case ledger.Sum(owed) != t.Amount:
 		return fmt.Errorf("transaction %s: %s was claimed and %s paid", t.ID, ledger.Sum(owed), t.Amount)
 	}
-	return ledger.Book(ctx, tx, ledger.Booking{Transaction: t.ID, Kind: ledger.Paid, Reference: a.ID.String(),
-		Moves: taken(a.Provider, ledger.Claims, t.Amount)})
+	return ledger.Book(ctx, tx, ledger.Booking{
+		Transaction: t.ID, Kind: ledger.Paid, Reference: a.ID.String(),
+		Moves: taken(a.Provider, ledger.Claims, t.Amount),
+	})
 }
 
 // bookSurplus books money that came in for a transaction that had ended: it is owed back.
 func bookSurplus(ctx context.Context, tx *db.Tx, t *Transaction, a *Attempt) error {
-	return ledger.Book(ctx, tx, ledger.Booking{Transaction: t.ID, Kind: ledger.Overpaid, Reference: a.ID.String(),
-		Moves: taken(a.Provider, ledger.Surplus, t.Amount)})
+	return ledger.Book(ctx, tx, ledger.Booking{
+		Transaction: t.ID, Kind: ledger.Overpaid, Reference: a.ID.String(),
+		Moves: taken(a.Provider, ledger.Surplus, t.Amount),
+	})
 }
 
 func taken(provider string, from ledger.Account, amount money.Amount) []ledger.Move {

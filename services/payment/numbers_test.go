@@ -55,7 +55,7 @@ func TestNumbers_BusyCounterGivesEachOnce(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, sets, func(t *testing.T, d *db.DB) {
 		ctx := dbtest.Tenant(t, "erfurt")
-		processes := []*numbers{&numbers{}, &numbers{}}
+		processes := []*numbers{{}, {}}
 		const workers, each = 8, 100
 		var (
 			wg  sync.WaitGroup

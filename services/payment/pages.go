@@ -276,6 +276,8 @@ func (p *pages) label(r *http.Request, m Method, detail string) string {
 	switch detail {
 	case "SEPA":
 		return p.site.T(r, "method.sepa")
+	case transferDetail:
+		return p.site.T(r, "method.transfer")
 	case "":
 		return p.site.T(r, "method.other")
 	}

@@ -118,10 +118,10 @@ func refundMoves(earned []ledger.Move, before []ledger.Move, provider string, am
 	for _, m := range earned {
 		l := line{account: m.Credit, has: m.Amount}
 		for _, b := range before {
-			switch m.Credit {
-			case b.Debit:
+			if b.Debit == m.Credit {
 				l.has -= b.Amount
-			case b.Credit: // came back
+			}
+			if b.Credit == m.Credit { // came back
 				l.has += b.Amount
 			}
 		}

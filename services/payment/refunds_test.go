@@ -130,8 +130,10 @@ func TestRefunds_FailureGivesTheBalanceBack(t *testing.T) {
 		err = s.db.Read(sys, func(tx *db.Tx) error {
 			return tx.Select(sys, &told, `SELECT type FROM outbox WHERE type LIKE 'payment.refund.%' ORDER BY seq`)
 		})
-		want := []string{"payment.refund.requested.v1", "payment.refund.failed.v1", "payment.refund.requested.v1", "payment.refund.succeeded.v1",
-			"payment.refund.failed.v1", "payment.refund.requested.v1", "payment.refund.succeeded.v1"}
+		want := []string{
+			"payment.refund.requested.v1", "payment.refund.failed.v1", "payment.refund.requested.v1", "payment.refund.succeeded.v1",
+			"payment.refund.failed.v1", "payment.refund.requested.v1", "payment.refund.succeeded.v1",
+		}
 		if err != nil || !slices.Equal(told, want) {
 			t.Errorf("told %v, %v\nwant %v", told, err, want)
 		}
@@ -239,10 +241,10 @@ func TestRefundMoves(t *testing.T) {
 		for _, e := range claim {
 			var given money.Amount
 			for _, m := range before {
-				switch e.Credit {
-				case m.Debit:
+				if m.Debit == e.Credit {
 					given += m.Amount
-				case m.Credit:
+				}
+				if m.Credit == e.Credit {
 					given -= m.Amount
 				}
 			}

@@ -30,9 +30,10 @@ var texts = web.Texts{
 	"items.text":        {"Posten", "Item"},
 	"items.quantity":    {"Anzahl", "Quantity"},
 
-	"method.card":  {"Kredit- oder Debitkarte", "Credit or debit card"},
-	"method.sepa":  {"SEPA-Lastschrift", "SEPA direct debit"},
-	"method.other": {"Andere Zahlungsart", "Another payment method"},
+	"method.card":     {"Kredit- oder Debitkarte", "Credit or debit card"},
+	"method.sepa":     {"SEPA-Lastschrift", "SEPA direct debit"},
+	"method.transfer": {"Überweisung mit GiroCode", "Bank transfer with GiroCode"},
+	"method.other":    {"Andere Zahlungsart", "Another payment method"},
 
 	"try.declined":              {"Die Zahlung wurde abgelehnt. Es wurde nichts abgebucht. Versuchen Sie es noch einmal oder wählen Sie eine andere Zahlungsart.", "The payment was declined. Nothing was charged. Try again or choose another payment method."},
 	"try.card_declined":         {"Ihre Bank hat die Zahlung mit dieser Karte abgelehnt. Es wurde nichts abgebucht. Nehmen Sie eine andere Karte oder eine andere Zahlungsart; den Grund kennt nur Ihre Bank.", "Your bank declined the payment with this card. Nothing was charged. Use another card or another payment method; only your bank knows the reason."},

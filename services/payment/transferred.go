@@ -107,8 +107,10 @@ func (s *Service) payByTransfer(ctx context.Context, tx *db.Tx, t *Transaction, 
 	if err := s.keep(ctx, tx, t, &a, what, settings); err != nil {
 		return "", err
 	}
-	return transferred(&a), ledger.Book(ctx, tx, ledger.Booking{Transaction: t.ID, Kind: ledger.Payout, Reference: a.ID.String(),
-		Moves: []ledger.Move{{Debit: ledger.Bank, Credit: ledger.Clearing(TransferProvider), Amount: m.Amount}}})
+	return transferred(&a), ledger.Book(ctx, tx, ledger.Booking{
+		Transaction: t.ID, Kind: ledger.Payout, Reference: a.ID.String(),
+		Moves: []ledger.Move{{Debit: ledger.Bank, Credit: ledger.Clearing(TransferProvider), Amount: m.Amount}},
+	})
 }
 
 func transferred(a *Attempt) Transferred {

@@ -33,8 +33,10 @@ func claim(of id.ID) ledger.Booking {
 func TestBook(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB) {
 		ctx, of := dbtest.Tenant(t, "erfurt"), id.New()
-		paid := ledger.Booking{Transaction: of, Kind: ledger.Paid, Reference: "a-1",
-			Moves: []ledger.Move{{Debit: ledger.Clearing("stripe"), Credit: ledger.Claims, Amount: 3070}}}
+		paid := ledger.Booking{
+			Transaction: of, Kind: ledger.Paid, Reference: "a-1",
+			Moves: []ledger.Move{{Debit: ledger.Clearing("stripe"), Credit: ledger.Claims, Amount: 3070}},
+		}
 		for _, b := range []ledger.Booking{claim(of), paid, claim(of), paid} { // each once, however often
 			if err := d.Tx(ctx, func(tx *db.Tx) error { return ledger.Book(ctx, tx, b) }); err != nil {
 				t.Fatalf("Book(%s): %v", b.Kind, err)
