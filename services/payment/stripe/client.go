@@ -100,6 +100,16 @@ func refused(err error, kind stripego.ErrorType, status int) (*stripego.Error, b
 	return nil, false
 }
 
+// stuck reports whether Stripe repeats a failure of its own because the idempotency key had it
+// before: it would do so for a day. What had been done by then is unknown.
+func stuck(err error) bool {
+	var e *stripego.Error
+	return errors.As(err, &e) && e.HTTPStatusCode >= http.StatusInternalServerError && e.LastResponse != nil && replayed(e.LastResponse)
+}
+
+// replayed reports whether an answer is that of an earlier request with the same key.
+func replayed(a *stripego.APIResponse) bool { return a.Header.Get("Idempotent-Replayed") == "true" }
+
 // failed says what could not be done and why. Stripe's own text of an error may hold the
 // payer's data, all of it but the message of an invalid request is left out.
 func failed(what, acct string, err error) error {

@@ -5,18 +5,21 @@
 //
 // # Settings
 //
-// The process: payment.stripe.secret_key (or secret_key_file), livemode, the signing secrets of
-// the two webhook endpoints, each a list so that secrets can be rolled. Without a key Stripe is
-// not offered; with one an attempt lasts 23 hours at most (payment.session_time), for Stripe knows
-// idempotency keys for a day. A tenant: {"stripe": {"account": "acct_…"}} in its payment settings, which goes
-// before an account that its administrator opened here; or "own" where the key is the municipality's own and there is no platform; and offers with provider "stripe":
-// CREDITCARD, PAYPAL, or OTHER with detail SEPA and the like (see methodTypes).
+// The process: payment.stripe.secret_key (or secret_key_file), livemode, and the signing secrets of
+// the two webhook endpoints, each a list so that secrets can be rolled. Without a key Stripe is not
+// offered; with one an attempt lasts 23 hours at most (payment.session_time), for Stripe knows
+// idempotency keys for a day.
+//
+// A tenant: {"stripe": {"account": "acct_…"}} in its payment settings, which goes before an account
+// that its administrator opened here, or "own" where the key is the municipality's own and there is
+// no platform; and offers with provider "stripe": CREDITCARD, PAYPAL, or OTHER with detail SEPA and
+// the like (see methodTypes). An account is one tenant's.
 //
 // # Promises
 //
 //   - One attempt has at most one session: the attempt is the idempotency key. A lost answer is
 //     found again by the same key, or, where Stripe would not take it (another language, a day
-//     later), by listing the account's sessions of that time.
+//     later, a failure of its own), by listing the account's sessions of that time.
 //   - What counts is payment_status, read from Stripe; neither the payer's return nor an event is
 //     believed. The amount and currency given back are those that Stripe received.
 //   - A session remembers its account, so it can be read after the municipality changed to

@@ -99,6 +99,9 @@ func (g *Gateway) account(ctx context.Context, tenant id.ID) (string, error) {
 	return a, err
 }
 
+// again ends the second key of a request, whose first one is stuck.
+const again = ":again"
+
 // never stands for a session that was not made, and will not be any more.
 const never = "never"
 
@@ -153,18 +156,22 @@ func (g *Gateway) Create(ctx context.Context, c payment.Checkout) (payment.Sessi
 		return payment.Session{}, err
 	}
 	made, err := g.api.sessions.New(wanted)
-	if _, other := refused(err, stripego.ErrorTypeIdempotency, http.StatusBadRequest); other {
-		// It was made before, with other words: another language, another base address.
-		made, err = g.find(ctx, acct, c)
-		if err == nil && made == nil {
-			err = fmt.Errorf("stripe: attempt %s has a session that is not listed yet", c.Attempt)
+	_, other := refused(err, stripego.ErrorTypeIdempotency, http.StatusBadRequest)
+	if other || stuck(err) { // it was made before, with other words such as another language, or perhaps
+		found, lookErr := g.find(ctx, acct, c)
+		switch {
+		case found != nil || lookErr != nil:
+			return g.answer(acct, found, lookErr)
+		case other:
+			return payment.Session{}, fmt.Errorf("stripe: attempt %s has a session that is not listed yet", c.Attempt)
 		}
-		return g.answer(acct, made, err)
+		wanted.IdempotencyKey = stripego.String(*wanted.IdempotencyKey + again)
+		made, err = g.api.sessions.New(wanted)
 	}
 	if err != nil {
 		return payment.Session{}, failed("create a session", acct, err)
 	}
-	if made.LastResponse.Header.Get("Idempotent-Replayed") == "true" { // how it stood then, not now
+	if replayed(made.LastResponse) { // how it stood then, not now
 		return g.Get(ctx, sessionID(acct, made.ID))
 	}
 	return g.answer(acct, made, nil)

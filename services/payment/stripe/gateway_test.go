@@ -260,6 +260,49 @@ func TestGateway_ModesAreNotMixed(t *testing.T) {
 	}
 }
 
+// Stripe keeps its own failures under the key for a day, whether it had done what was asked or not.
+func TestGateway_AKeyThatIsStuckStopsNothing(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]stripeapi.Fault{"nothing was done": stripeapi.Stuck, "all was done": stripeapi.StuckAfter} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t)
+			c := o.checkout()
+			o.api.Fail("POST /v1/checkout/sessions", fault, 1)
+			if got, err := o.gateway.Create(o.ctx, c); err == nil {
+				t.Errorf("Create at a Stripe that fails = %+v, want an error", got)
+			}
+			var ids [2]string
+			for i := range ids {
+				s, err := o.gateway.Create(o.ctx, c)
+				if err != nil || s.State != payment.SessionOpen {
+					t.Fatalf("Create again = %+v, %v; want it open", s, err)
+				}
+				ids[i] = s.ID
+			}
+			if n := o.Sessions(); n != 1 || ids[0] != ids[1] {
+				t.Errorf("Stripe made %d sessions, told %v; want one", n, ids)
+			}
+			if err := o.Pay(ids[0]); err != nil {
+				t.Fatal(err)
+			}
+			r := payment.RefundOrder{Refund: id.New(), Session: ids[0], Tenant: o.entry.ID, Amount: 10_00, Currency: "EUR"}
+			o.api.Fail("POST /v1/refunds", fault, 1)
+			if got, err := o.gateway.Refund(o.ctx, r); err == nil {
+				t.Errorf("Refund at a Stripe that fails = %+v, want an error", got)
+			}
+			for range 2 {
+				if got, err := o.gateway.Refund(o.ctx, r); err != nil || got.State != payment.RefundSucceeded {
+					t.Errorf("Refund again = %+v, %v; want it succeeded", got, err)
+				}
+			}
+			if got := o.Refunded(); got != 10_00 {
+				t.Errorf("Stripe gave %s back, want 10.00", got)
+			}
+		})
+	}
+}
+
 func TestGateway_ErrorsHoldNoPayersData(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -31,25 +31,31 @@ func (g *Gateway) Refund(ctx context.Context, r payment.RefundOrder) (payment.Re
 	if session.PaymentIntent == nil || session.PaymentIntent.Status != stripego.PaymentIntentStatusSucceeded {
 		return payment.RefundResult{State: payment.RefundFailed, Reason: "not_paid"}, nil
 	}
-	made, err := g.findRefund(ctx, acct, session.PaymentIntent.ID, r)
-	if err != nil || made != nil {
-		return refundResult(made, err)
+	var made *stripego.Refund
+	for _, end := range []string{"", again} {
+		made, err = g.findRefund(ctx, acct, session.PaymentIntent.ID, r)
+		if err != nil || made != nil {
+			return refundResult(made, err)
+		}
+		made, err = g.api.refunds.New(&stripego.RefundParams{
+			Params:        params(ctx, acct, "refund:"+r.Refund.String()+end),
+			PaymentIntent: stripego.String(session.PaymentIntent.ID), Amount: stripego.Int64(int64(r.Amount)),
+			Reason: stripego.String(string(stripego.RefundReasonRequestedByCustomer)),
+			Metadata: map[string]string{
+				metaTenant: r.Tenant.String(), metaTransaction: session.Metadata[metaTransaction], metaRefund: r.Refund.String(),
+			},
+		})
+		if !stuck(err) {
+			break
+		}
 	}
-	made, err = g.api.refunds.New(&stripego.RefundParams{
-		Params:        params(ctx, acct, "refund:"+r.Refund.String()),
-		PaymentIntent: stripego.String(session.PaymentIntent.ID), Amount: stripego.Int64(int64(r.Amount)),
-		Reason: stripego.String(string(stripego.RefundReasonRequestedByCustomer)),
-		Metadata: map[string]string{
-			metaTenant: r.Tenant.String(), metaTransaction: session.Metadata[metaTransaction], metaRefund: r.Refund.String(),
-		},
-	})
 	if e, no := refused(err, stripego.ErrorTypeInvalidRequest, http.StatusBadRequest); no {
 		return payment.RefundResult{State: payment.RefundFailed, Reason: refusalReason(e)}, nil
 	}
 	if err != nil {
 		return payment.RefundResult{}, failed("refund session "+cs, acct, err)
 	}
-	if made.LastResponse.Header.Get("Idempotent-Replayed") == "true" {
+	if replayed(made.LastResponse) {
 		return g.GetRefund(ctx, r.Session, made.ID)
 	}
 	return refundResult(made, nil)

@@ -114,6 +114,10 @@ func missing(kind, id string) *refusal {
 	return invalid(http.StatusNotFound, "resource_missing", "id", "No such %s: '%s'", kind, id)
 }
 
+func broken() *refusal {
+	return &refusal{status: http.StatusInternalServerError, body: doc{"type": "api_error", "message": "Sorry! There was an error while talking to one of our backends."}}
+}
+
 func idempotency(status int, code, message string) *refusal {
 	body := doc{"type": "idempotency_error", "message": message}
 	if code != "" {
@@ -170,13 +174,13 @@ func (s *Server) answer(r *http.Request, op func(c *call) (doc, error), known []
 	c.shorten = f == Shorten
 	switch f {
 	case Refuse:
-		return refuse(&refusal{status: http.StatusInternalServerError, body: doc{"type": "api_error", "message": "Sorry! There was an error while talking to one of our backends."}})
+		return refuse(broken())
 	case Busy:
 		return refuse(invalid(http.StatusTooManyRequests, "rate_limit", "", "Request rate limit exceeded."))
 	case InFlight:
 		return refuse(idempotency(http.StatusConflict, "idempotency_key_in_use",
 			"There is currently another in-progress request using this Stripe-Idempotent-Key."))
-	case none, LoseAnswer, Shorten:
+	case none, LoseAnswer, Shorten, Stuck, StuckAfter:
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if r.Method != http.MethodPost || key == "" {
@@ -191,8 +195,14 @@ func (s *Server) answer(r *http.Request, op func(c *call) (doc, error), known []
 		}
 		return before.status, before.body, http.Header{"Idempotent-Replayed": {"true"}}
 	}
+	if f == Stuck {
+		op = func(*call) (doc, error) { return nil, broken() }
+	}
 	status, body, header := s.run(c, op)
-	if status < 300 { // a request that was refused before it began is not kept
+	if f == StuckAfter {
+		status, body, header = refuse(broken())
+	}
+	if status < 300 || status >= 500 { // a request that was refused before it began is not kept
 		s.keys[key] = &answer{hash: hash, status: status, body: body, at: c.now}
 	}
 	return status, body, header
@@ -371,6 +381,9 @@ const (
 	InFlight
 	// LoseAnswer: it is done, but the connection is cut before the answer.
 	LoseAnswer
+	// Stuck and StuckAfter: 500, before or after it is done, and again for each request with the key.
+	Stuck
+	StuckAfter
 	// Shorten: a list lacks its last entry, the oldest.
 	Shorten
 )
