@@ -309,6 +309,32 @@ func TestDeliver_FiveDaysOfFailures(t *testing.T) {
 	})
 }
 
+// One success, and failures before it count no more.
+func TestDeliver_SuccessForgetsFailures(t *testing.T) {
+	each(t, func(t *testing.T, g *rig) {
+		r := newReceiver(t, status(http.StatusInternalServerError))
+		made := g.register(g.ctx, r.URL)
+		g.payed(g.ctx)
+		g.send()
+		if v := g.endpoint(made.ID); v.FailingSince == nil || !v.FailingSince.Equal(november) {
+			t.Errorf("endpoint after a failure = %+v, want it failing since then", v)
+		}
+		r.now(nil)
+		g.pass(time.Minute)
+		g.send()
+		if v := g.endpoint(made.ID); v.FailingSince != nil {
+			t.Errorf("endpoint after a success = %+v, want it failing no more", v)
+		}
+		r.now(status(http.StatusInternalServerError))
+		g.pass(failingFor)
+		g.payed(g.ctx)
+		g.send()
+		if v := g.endpoint(made.ID); !v.Enabled {
+			t.Errorf("endpoint after a failure five days later = %+v, want it enabled", v)
+		}
+	})
+}
+
 func TestDeliver_RetryAfterHoldsAllBack(t *testing.T) {
 	each(t, func(t *testing.T, g *rig) {
 		r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
