@@ -19,6 +19,7 @@ import (
 	"basisdienste/services/payment"
 	provider "basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/stripe"
+	"basisdienste/services/payment/transfer"
 	"basisdienste/services/payment/treasury"
 	"basisdienste/services/payment/webhooks"
 	"basisdienste/services/payment/xbezahldienste"
@@ -28,5 +29,5 @@ import (
 // Demo content is made in this order.
 func main() {
 	run.Main("basis", tenants.New(), auth.New(identity.Open), notify.New(smtp.Open, govuk.Mount),
-		payment.New(xbezahldienste.Part(), provider.Part(), stripe.Part(), treasury.Part(), webhooks.Part()), forms.New(), booking.New(jitsi.Open), console.New(), edge.New())
+		payment.New(xbezahldienste.Part(), provider.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part()), forms.New(), booking.New(jitsi.Open), console.New(), edge.New())
 }

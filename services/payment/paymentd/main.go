@@ -6,9 +6,10 @@ import (
 	"basisdienste/services/payment"
 	"basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/stripe"
+	"basisdienste/services/payment/transfer"
 	"basisdienste/services/payment/treasury"
 	"basisdienste/services/payment/webhooks"
 	"basisdienste/services/payment/xbezahldienste"
 )
 
-func main() { run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part(), stripe.Part(), treasury.Part(), webhooks.Part())) }
+func main() { run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part())) }
