@@ -14,6 +14,7 @@ import (
 	"basisdienste/platform/web/webtest"
 	"basisdienste/services/payment"
 	"basisdienste/services/payment/sandbox"
+	"basisdienste/services/payment/transfer"
 )
 
 func TestMain(m *testing.M) { os.Exit(browsertest.Main(m)) }
@@ -22,6 +23,7 @@ func TestTexts(t *testing.T) {
 	t.Parallel()
 	all := maps.Clone(payment.PageTexts)
 	maps.Copy(all, sandbox.Texts)
+	maps.Copy(all, transfer.Texts)
 	webtest.Texts(t, ".", all)
 }
 
