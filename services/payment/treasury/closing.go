@@ -53,6 +53,8 @@ type sum struct {
 	Amount money.Amount `json:"amount" db:"amount"`
 }
 
+func (s *sum) add(more sum) { s.Count, s.Amount = s.Count+more.Count, s.Amount+more.Amount }
+
 // Closing of a day: what was booked, and how the accounts stand.
 type Closing struct {
 	Day      string      `json:"day"`
@@ -214,23 +216,24 @@ func bookingsOf(moved []turnover) []kindSum {
 		if i < 0 {
 			i, list = len(list), append(list, kindSum{Kind: t.Kind})
 		}
-		list[i].Count += t.Count
-		list[i].Amount += t.Amount
+		list[i].add(t.sum)
 	}
 	return list
 }
 
-// methodsOf sums up by method; the shares come in its order.
+// methodsOf sums up by method.
 func methodsOf(paid []paidShare) []methodSum {
 	list := []methodSum{}
 	for _, p := range paid {
-		if n := len(list); n == 0 || list[n-1].Method != p.Method || list[n-1].Detail != p.Detail {
-			list = append(list, methodSum{Method: p.Method, Detail: p.Detail})
+		i := slices.IndexFunc(list, func(m methodSum) bool { return m.Method == p.Method && m.Detail == p.Detail })
+		if i < 0 {
+			i, list = len(list), append(list, methodSum{Method: p.Method, Detail: p.Detail})
 		}
-		last := &list[len(list)-1]
-		last.Count += p.Payments
-		last.Amount += p.Amount
+		list[i].add(sum{p.Payments, p.Amount})
 	}
+	slices.SortFunc(list, func(a, b methodSum) int {
+		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Detail, b.Detail))
+	})
 	return list
 }
 
@@ -261,8 +264,7 @@ func linesOf(moved []turnover, paid []paidShare) []lineSum {
 	}
 	for _, p := range paid {
 		if line, ok := p.Account.BudgetLine(); ok {
-			at(line).Paid.Count += p.Count
-			at(line).Paid.Amount += p.Amount
+			at(line).Paid.add(p.sum)
 		}
 	}
 	lines := []lineSum{}

@@ -2,6 +2,7 @@ package treasury
 
 import (
 	"context"
+	"time"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/money"
@@ -36,7 +37,35 @@ type turnover struct {
 	sum
 }
 
-func turnovers(ctx context.Context, tx *db.Tx, p period) (list []turnover, err error) {
+// turnovers sums up slice by slice: the database sorts what it groups, and a whole day of a
+// large city would not fit into its memory.
+func turnovers(ctx context.Context, tx *db.Tx, p period) ([]turnover, error) {
+	type key struct {
+		kind          ledger.Kind
+		debit, credit ledger.Account
+	}
+	sums := map[key]*turnover{}
+	var all []*turnover
+	err := p.slices(func(p period) error {
+		list, err := sliceTurnovers(ctx, tx, p)
+		for _, t := range list {
+			k := key{t.Kind, t.Debit, t.Credit}
+			if sums[k] == nil {
+				sums[k] = &turnover{Kind: t.Kind, Debit: t.Debit, Credit: t.Credit}
+				all = append(all, sums[k])
+			}
+			sums[k].add(t.sum)
+		}
+		return err
+	})
+	list := make([]turnover, len(all))
+	for i, t := range all {
+		list[i] = *t
+	}
+	return list, err
+}
+
+func sliceTurnovers(ctx context.Context, tx *db.Tx, p period) (list []turnover, err error) {
 	err = tx.Select(ctx, &list, `SELECT kind, debit, credit, CAST(sum(CASE WHEN n = 0 THEN 1 ELSE 0 END) AS BIGINT) AS count, CAST(sum(amount) AS BIGINT) AS amount
 		FROM ledger WHERE tenant_id = ? AND at >= ? AND at < ? GROUP BY kind, debit, credit`, tx.Tenant(), db.NewTime(p.from), db.NewTime(p.until))
 	return list, err
@@ -51,15 +80,50 @@ type paidShare struct {
 	sum
 }
 
+// slice of a period in which the database sums up at once.
+const slice = 15 * time.Minute
+
+// slices calls f with the parts of the period, in their order.
+func (p period) slices(f func(period) error) error {
+	for from := p.from; from.Before(p.until); from = from.Add(slice) {
+		part := period{from: from, until: from.Add(slice)}
+		if part.until.After(p.until) {
+			part.until = p.until
+		}
+		if err := f(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // paidShares splits each payment as its claim was booked.
-func paidShares(ctx context.Context, tx *db.Tx, p period) (list []paidShare, err error) {
+func paidShares(ctx context.Context, tx *db.Tx, p period) (all []paidShare, err error) {
+	sums := map[paidShare]int{} // where a share is, by what it is of
+	err = p.slices(func(p period) error {
+		list, err := slicePaidShares(ctx, tx, p)
+		for _, s := range list {
+			of := paidShare{Method: s.Method, Detail: s.Detail, Account: s.Account}
+			at, known := sums[of]
+			if !known {
+				at, all = len(all), append(all, of)
+				sums[of] = at
+			}
+			all[at].Payments += s.Payments
+			all[at].add(s.sum)
+		}
+		return err
+	})
+	return all, err
+}
+
+func slicePaidShares(ctx context.Context, tx *db.Tx, p period) (list []paidShare, err error) {
 	err = tx.Select(ctx, &list, `SELECT t.method, t.method_detail, c.credit AS account, count(*) AS count,
 			CAST(sum(CASE WHEN c.n = 0 THEN 1 ELSE 0 END) AS BIGINT) AS payments, CAST(sum(c.amount) AS BIGINT) AS amount
 		FROM ledger l
 		JOIN transactions t ON t.tenant_id = l.tenant_id AND t.id = l.transaction_id
 		JOIN ledger c ON c.tenant_id = l.tenant_id AND c.transaction_id = l.transaction_id AND c.kind = ?
-		WHERE l.tenant_id = ? AND l.kind = ? AND l.at >= ? AND l.at < ? GROUP BY t.method, t.method_detail, c.credit
-		ORDER BY t.method, t.method_detail`,
+		WHERE l.tenant_id = ? AND l.kind = ? AND l.at >= ? AND l.at < ? GROUP BY t.method, t.method_detail, c.credit`,
 		ledger.Claim, tx.Tenant(), ledger.Paid, db.NewTime(p.from), db.NewTime(p.until))
 	return list, err
 }
