@@ -138,6 +138,10 @@ test-faults: build ## kill, cut and stall what the services depend on, count aft
 test-upgrade: ## exchange every instance of a cluster under traffic, from the release before and back
 	$(GOTEST) -count=1 -v ./tools/cluster/upgrade
 
+.PHONY: test-books
+test-books: ## 100,000 random operations on payments with crashes and lost answers; the books are right (PAYMENT_SEED=…)
+	PAYMENT_OPERATIONS=25000 $(GO) test -timeout 60m -count=1 -v -run TestRandom ./services/payment
+
 # The release before is built from the repository's history, which a shallow clone lacks.
 .PHONY: no-history
 no-history:
