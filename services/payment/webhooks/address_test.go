@@ -127,10 +127,13 @@ func TestClient_Words(t *testing.T) {
 	t.Cleanup(unknown.Close)
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	s := &Service{client: newClient(publicOrLocal, 200*time.Millisecond), clock: func() time.Time { return november }}
 	for to, want := range map[string]string{
 		slow.URL: "timeout", unknown.URL: "tls", strings.Replace(plain.URL, "http:", "https:", 1): "tls", closed.URL: "no_connection",
 	} {
+		s := &Service{client: newClient(publicOrLocal, tryTime), clock: func() time.Time { return november }}
+		if want == "timeout" {
+			s.client.Timeout = 200 * time.Millisecond
+		}
 		if a, err := s.post(t.Context(), to, http.Header{}, []byte("{}")); err != nil || a.Error != want || a.Status != 0 {
 			t.Errorf("post(%s) = %+v, %v; want %s", to, a, err, want)
 		}

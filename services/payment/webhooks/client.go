@@ -48,8 +48,8 @@ func newClient(allowed func(netip.Addr) bool, limit time.Duration) *http.Client 
 	}
 }
 
-// post makes one try. Only an error of ctx is returned: whether the receiver has the message
-// is not known then.
+// post makes one try. Only an error of ctx is returned, if there was no answer: whether the
+// receiver has the message is not known then.
 func (s *Service) post(ctx context.Context, to string, header http.Header, body []byte) (answer, error) {
 	began := s.clock()
 	a := answer{Try: Try{At: db.NewTime(began)}}
@@ -60,12 +60,13 @@ func (s *Service) post(ctx context.Context, to string, header http.Header, body 
 		_ = resp.Body.Close()
 	}
 	a.Millis = s.clock().Sub(began).Milliseconds()
+	if a.Status > 0 {
+		return a, nil
+	}
 	if ctx.Err() != nil {
 		return a, ctx.Err()
 	}
-	if a.Status == 0 {
-		a.Error = word(err)
-	}
+	a.Error = word(err)
 	return a, nil
 }
 
