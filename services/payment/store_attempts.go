@@ -31,11 +31,12 @@ func saveAttempt(ctx context.Context, tx *db.Tx, a *Attempt) error {
 	return err
 }
 
-// lastAttempt returns the newest attempt of a transaction, or nil.
+// lastAttempt returns the attempt of a transaction that is open, else the newest, or nil. A
+// transfer that comes in while a provider does not answer is newer than the attempt there.
 func lastAttempt(ctx context.Context, tx *db.Tx, transaction id.ID) (*Attempt, error) {
 	var a Attempt
 	err := tx.Get(ctx, &a, `SELECT `+attemptColumns+` FROM attempts WHERE tenant_id = ? AND transaction_id = ?
-		ORDER BY id DESC LIMIT 1`, tx.Tenant(), transaction)
+		ORDER BY CASE WHEN state = 'open' THEN 0 ELSE 1 END, id DESC LIMIT 1`, tx.Tenant(), transaction)
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, nil
 	}

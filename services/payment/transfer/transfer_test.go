@@ -214,6 +214,23 @@ func TestTransfer_AnotherMethod(t *testing.T) {
 	g.want("transferred after the card had paid", second, payment.Payed, "created started payed surplus")
 }
 
+// The provider of an attempt that is open does not answer while a transfer comes in: the
+// transfer pays, and what the provider had taken is found to be owed back.
+func TestTransfer_ProviderSilent(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	made, pay := g.claim(1)
+	card := g.choose(pay, "card")
+	g.Do("POST", card, "", "act=timeout", "Content-Type", "application/x-www-form-urlencoded", "Accept", "text/html", "Sec-Fetch-Site", "same-origin")
+	g.arrive(1, made.Kassenzeichen)
+	g.want("transferred while the provider was silent", made, payment.Payed, "created started payed")
+	g.pass(time.Minute)
+	if err := g.service.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.want("after the provider answered", made, payment.Payed, "created started payed surplus")
+}
+
 func TestTransfer_Refusals(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
