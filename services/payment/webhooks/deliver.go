@@ -230,6 +230,9 @@ func (s *Service) try(ctx context.Context, e *Endpoint, d *Delivery) error {
 	if fault.Is(err, "unknown_tenant") { // it was erased
 		return s.settle(ctx, e, d, answer{Try: Try{At: db.NewTime(s.clock()), Error: "tenant_gone"}})
 	}
+	if ctx.Err() != nil { // nothing was sent yet
+		return s.giveBack(ctx, e, d)
+	}
 	if err != nil {
 		return err
 	}
