@@ -134,8 +134,8 @@ type sumsOfTransactions struct {
 	Open money.Amount `db:"still_open"`
 }
 
-// transactionSums reads the transactions in the order of time: "id > ''" keeps SQLite from taking
-// another index, and so from jumping about in the file.
+// transactionSums reads the transactions in the order of time: the condition on the id keeps
+// SQLite from taking another index, and so from jumping about in the file.
 func transactionSums(ctx context.Context, tx *db.Tx, p period) (s sumsOfTransactions, err error) {
 	from, until := db.NewTime(p.from), db.NewTime(p.until)
 	err = tx.Get(ctx, &s, `SELECT
