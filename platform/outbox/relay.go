@@ -245,8 +245,9 @@ func (r *Relay) adopt(ctx context.Context) (bool, error) {
 	adopted := int64(0)
 	for _, holder := range gone {
 		err := r.DB.Tx(ctx, func(tx *db.Tx) error {
-			n, err := tx.Exec(ctx, `UPDATE outbox SET holder = ? WHERE seq IN (SELECT seq FROM outbox
-				WHERE holder = ? AND sent_at IS NULL ORDER BY tenant_id, seq LIMIT ? FOR UPDATE SKIP LOCKED)`, tx.Process(), holder, adoptBatch)
+			n, err := tx.Exec(ctx, `WITH left_behind AS MATERIALIZED (SELECT seq AS place FROM outbox
+				WHERE holder = ? AND sent_at IS NULL ORDER BY tenant_id, seq LIMIT ? FOR UPDATE SKIP LOCKED)
+				UPDATE outbox SET holder = ? FROM left_behind WHERE seq = place`, holder, adoptBatch, tx.Process())
 			if err != nil {
 				return err
 			}

@@ -75,11 +75,13 @@ func tenantsWith(ctx context.Context, tx *db.Tx, condition string) (out []id.ID,
 // lease ends nobody else gets them. The attempt's number is what finish compares.
 func claim(ctx context.Context, tx *db.Tx, of id.ID, holder string, lease time.Duration, limit int) (out []Message, err error) {
 	now := tx.Now()
-	err = tx.Select(ctx, &out, `UPDATE messages SET status = ?, attempts = attempts + 1, holder = ?, sent_at = ?, due_at = ?
-		WHERE tenant_id = ? AND due_at <= ? AND id IN (
-			SELECT id FROM messages WHERE tenant_id = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`+tx.SkipLocked()+`)
+	// MATERIALIZED: else PostgreSQL may look for what is due once more for each row, and lock more.
+	err = tx.Select(ctx, &out, `WITH due AS MATERIALIZED (
+			SELECT id AS due_id FROM messages WHERE tenant_id = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`+tx.SkipLocked()+`)
+		UPDATE messages SET status = ?, attempts = attempts + 1, holder = ?, sent_at = ?, due_at = ?
+		FROM due WHERE tenant_id = ? AND id = due_id
 		RETURNING `+messageColumns,
-		Sending, holder, now, db.NewTime(now.Add(lease)), of, now, of, now, limit)
+		of, now, limit, Sending, holder, now, db.NewTime(now.Add(lease)), of)
 	return out, err
 }
 

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"basisdienste/platform/dbtest"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
+	"basisdienste/platform/tenant"
 )
 
 func TestMailbox(t *testing.T) {
@@ -271,6 +273,30 @@ func TestMigrations_UpAndDown(t *testing.T) {
 		}
 		if err := d.Migrate(t.Context(), Migrations()); err != nil {
 			t.Fatalf("up again: %v", err)
+		}
+	})
+}
+
+// On PostgreSQL, with statistics or without, no more is claimed than was asked for.
+func TestStore_ClaimsNoMoreThanAsked(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, sets(), func(t *testing.T, d *db.DB) {
+		r := newRig(t, d, nil)
+		const made, asked = 24, 4
+		for i := range made {
+			r.post(t, r.ctx, Mailbox, fmt.Sprint("citizen-", i))
+		}
+		of, _ := tenant.From(r.ctx)
+		sys := db.System(t.Context())
+		for claimed := 0; claimed < made; claimed += asked {
+			var list []Message
+			err := r.DB.Tx(sys, func(tx *db.Tx) (err error) {
+				list, err = claim(sys, tx, of.ID, "me", time.Minute, asked)
+				return err
+			})
+			if err != nil || len(list) != asked {
+				t.Fatalf("claim after %d = %d messages, %v; want %d", claimed, len(list), err, asked)
+			}
 		}
 	})
 }
