@@ -52,7 +52,10 @@ func list(values ...string) db.JSON[[]string] { return db.JSON[[]string]{V: orEm
 
 // demoScopes are what the demonstration's EfA service may do at the municipalities.
 func demoScopes() []string {
-	return []string{"post", "read", "forms:read", "forms:write", "notify:write", "notify:read", "booking:read", "booking:write", "payment:read"}
+	return []string{
+		"post", "read", "forms:read", "forms:write", "notify:write", "notify:read", "booking:read", "booking:write",
+		"payment:read", "payment:write", "payment:refund", "payment:treasury", "payment:webhooks",
+	}
 }
 
 // seed makes the demonstration's clients and accounts, if they are not there yet, and says

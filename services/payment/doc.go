@@ -46,7 +46,10 @@
 //
 // # Parts
 //
-// xbezahldienste speaks the federal standard on top; sandbox is a provider behind the
-// interface Gateway. main hands both in. Originators are not yet bound to clients: a client
-// that a municipality switched on may read all of its transactions whose ids it knows.
+// main hands them in, each with its tables and routes: xbezahldienste speaks the federal
+// standard; sandbox, stripe and transfer (bank transfer with GiroCode) are providers behind the
+// interface Gateway, all held to what package paymenttest says that a Gateway promises; treasury
+// imports bank statements (package camt reads them), closes days and exports; webhooks tells
+// other systems. Originators are not yet bound to clients: a client that a municipality switched
+// on may read all of its transactions whose ids it knows.
 package payment

@@ -12,4 +12,6 @@ import (
 	"basisdienste/services/payment/xbezahldienste"
 )
 
-func main() { run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part())) }
+func main() {
+	run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part()))
+}
