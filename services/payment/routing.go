@@ -17,8 +17,8 @@ import (
 const reasonAway = "provider_away"
 
 const (
-	tripAfter = 3                // failures in a row, in this process
-	restFor   = 30 * time.Second // until one request tries the provider again
+	tripAfter = 5                // failures in a row, in this process
+	restFor   = 10 * time.Second // until one request tries the provider again
 	// stayAway is how long a transaction is not led to a provider again that did not answer it.
 	stayAway = 15 * time.Minute
 )

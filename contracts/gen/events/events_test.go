@@ -26,6 +26,7 @@ func all() []event {
 		&events.ClientChanged{},
 		&events.MessageAccepted{}, &events.MessageDelivered{}, &events.MessageFailed{},
 		&events.TenantChanged{},
+		&events.RefundRequested{}, &events.RefundSucceeded{}, &events.RefundFailed{},
 		&events.TransactionCanceled{}, &events.TransactionCreated{}, &events.TransactionExpired{},
 		&events.TransactionFailed{}, &events.TransactionPayed{},
 	}
