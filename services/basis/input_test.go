@@ -190,7 +190,7 @@ func (w *world) tokenFor(o operation) string {
 		return w.operator
 	case strings.HasPrefix(o.path, "/notify/v2/"):
 		return w.govuk
-	case strings.Contains(o.path, "/applications/{id}"), strings.Contains(o.path, "/staff"), strings.Contains(o.path, "/auth/v1/"), strings.Contains(o.path, "api-keys"):
+	case strings.Contains(o.path, "/applications/{id}"), strings.Contains(o.path, "/staff"), strings.Contains(o.path, "/auth/v1/"), strings.Contains(o.path, "api-keys"), strings.Contains(o.path, "/stripe/account"):
 		return w.staff
 	default:
 		return w.efa

@@ -21,8 +21,25 @@ const country = "DE"
 
 // onboarding lets a municipality's administrator open its account at Stripe.
 type onboarding struct {
-	gateway *Gateway
+	gateway *Gateway // nil without a key
 	db      *db.DB
+}
+
+// account returns the tenant with its account, which is empty if it has none.
+// Errors: stripe_not_offered, own_stripe_account.
+func (o *onboarding) account(ctx context.Context) (tenantdir.Entry, string, error) {
+	e, ok := tenantdir.From(ctx)
+	switch {
+	case !ok:
+		return e, "", errors.New("stripe account: no tenant")
+	case o.gateway == nil:
+		return e, "", fault.NotFound("stripe_not_offered", "this installation does not offer Stripe; its operator has to configure a key")
+	}
+	acct, err := o.gateway.accountOf(ctx, e)
+	if err == nil && acct == Own {
+		err = fault.Conflict("own_stripe_account", "this municipality uses an account of its own, which is set up at Stripe")
+	}
+	return e, acct, err
 }
 
 func (o *onboarding) routes(m *kit.Mux, v *authn.Verifier) {
@@ -54,21 +71,14 @@ type OpenView struct {
 
 // open makes the municipality's account, if it has none, and returns the address for what Stripe
 // wants to know. Asking again gives a new address for the same account.
-// Errors: invalid_return_url, own_stripe_account, stripe_unavailable.
+// Errors: invalid_return_url, stripe_not_offered, own_stripe_account, stripe_unavailable.
 func (o *onboarding) open(ctx context.Context, q OpenRequest) (OpenView, error) {
-	e, ok := tenantdir.From(ctx)
-	if !ok {
-		return OpenView{}, errors.New("stripe account: no tenant")
-	}
-	acct, err := o.gateway.accountOf(ctx, e)
+	e, acct, err := o.account(ctx)
 	if err == nil && acct == "" {
 		acct, err = o.make(ctx, e)
 	}
 	if err != nil {
 		return OpenView{}, err
-	}
-	if acct == Own {
-		return OpenView{}, fault.Conflict("own_stripe_account", "this municipality uses an account of its own, which is set up at Stripe")
 	}
 	link, err := o.gateway.api.links.New(&stripego.AccountLinkParams{
 		Params: stripego.Params{Context: ctx}, Account: stripego.String(acct), Type: stripego.String(string(stripego.AccountLinkTypeAccountOnboarding)),
@@ -125,20 +135,14 @@ type Requirements struct {
 }
 
 // read returns how the account stands at Stripe now.
-// Errors: no_stripe_account, own_stripe_account, stripe_unavailable.
+// Errors: stripe_not_offered, no_stripe_account, own_stripe_account, stripe_unavailable.
 func (o *onboarding) read(ctx context.Context, _ ReadRequest) (AccountView, error) {
-	e, ok := tenantdir.From(ctx)
-	if !ok {
-		return AccountView{}, errors.New("stripe account: no tenant")
-	}
-	acct, err := o.gateway.accountOf(ctx, e)
+	_, acct, err := o.account(ctx)
 	switch {
 	case err != nil:
 		return AccountView{}, err
 	case acct == "":
 		return AccountView{}, fault.NotFound("no_stripe_account", "this municipality has no account at Stripe yet")
-	case acct == Own:
-		return AccountView{}, fault.Conflict("own_stripe_account", "this municipality uses an account of its own, which is set up at Stripe")
 	}
 	a, err := o.gateway.api.accounts.GetByID(acct, &stripego.AccountParams{Params: stripego.Params{Context: ctx}})
 	if err != nil {
@@ -158,7 +162,7 @@ func (o *onboarding) read(ctx context.Context, _ ReadRequest) (AccountView, erro
 
 // keepAccount stores the tenant's account unless it has one.
 func keepAccount(ctx context.Context, tx *db.Tx, acct string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO stripe_accounts (tenant_id, account, made_at) VALUES (?, ?, ?) ON CONFLICT (tenant_id) DO NOTHING`,
+	_, err := tx.Exec(ctx, `INSERT INTO stripe_accounts (tenant_id, account, made_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
 		tx.Tenant(), acct, tx.Now())
 	return err
 }
