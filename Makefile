@@ -80,7 +80,7 @@ basis:
 
 .PHONY: test
 test: ## everything: what is missing is installed, then all checks, all tests, the journey, a cluster
-	@for step in setup check-fast verify integration deploy-test demo $(CLUSTER_STEPS); do \
+	@for step in setup check-fast verify integration deploy-test demo cluster-demo test-faults-short; do \
 		echo "==> make $$step"; began=$$SECONDS; \
 		$(MAKE) $$step || { echo "==> make $$step FAILED after $$((SECONDS - began)) s"; exit 1; }; \
 		echo "==> make $$step: ok in $$((SECONDS - began)) s"; \
@@ -128,7 +128,11 @@ deploy-test: ## the deployment files, each read or run by its own program
 	cd deploy/rendertest && $(GOTEST) -count=1 ./... && $(LINT) run -c ../../.golangci.yml
 
 .PHONY: test-cluster
-test-cluster: $(CLUSTER_STEPS) ## what needs a whole cluster and the machine for itself, about a quarter of an hour
+test-cluster: $(CLUSTER_STEPS) ## journey, rolling upgrade and all faults on a cluster; a quarter of an hour, not part of test
+
+.PHONY: test-faults-short
+test-faults-short: build ## those faults that take less than a quarter of a minute each, and a smaller backlog
+	FAULTS=short $(GOTEST) -count=1 -v ./tools/cluster/faults
 
 .PHONY: test-faults
 test-faults: build ## kill, cut and stall what the services depend on, count afterwards; writes docs/faults.md

@@ -34,12 +34,12 @@ func backlog(ctx context.Context, r *rig) (string, error) {
 			json_build_object('transaction_id', 'backlog-' || n, 'request_id', 'backlog-' || n, 'originator_id', 'backlog', 'end_point_id', 'backlog',
 				'amount', 100, 'currency', 'EUR', 'status', 'INITIAL', 'at', '2026-11-22T10:00:00Z')::text, '', extract(epoch from now()) * 1000000
 		FROM generate_series(1, %d) AS n, (SELECT tenant_id FROM tenants.tenants WHERE slug = 'jena') AS t,
-			(SELECT array_agg(DISTINCT holder) AS holders FROM payment.outbox WHERE holder LIKE '%%payment-1' OR holder LIKE '%%payment-2') AS h`, backlogSize))
+			(SELECT array_agg(DISTINCT holder) AS holders FROM payment.outbox WHERE holder LIKE '%%payment-1' OR holder LIKE '%%payment-2') AS h`, r.backlog))
 	if err != nil {
 		return "", err
 	}
 	r.load.Ledger.Note(func() {
-		r.load.Ledger.Told += backlogSize
+		r.load.Ledger.Told += r.backlog
 		r.load.Ledger.Later["payment.transaction.created"] = true
 	})
 	inserted := time.Now()

@@ -21,7 +21,7 @@ func faults() []fault {
 		{name: backlogName, limit: 15 * time.Second, inject: backlog},
 		{name: "poison messages", limit: 15 * time.Second, inject: poison},
 		{name: "clock set back 10 s on one payment", limit: 15 * time.Second, inject: clockBack},
-		{name: "disk full on the JetStream store", limit: 60 * time.Second, inject: fullStore},
+		{name: "disk full on the JetStream store", limit: 60 * time.Second, inject: fullStore, long: true},
 	}
 	for _, service := range run.Services() {
 		f := fault{name: "kill -9 of " + service, limit: 15 * time.Second, inject: func(ctx context.Context, r *rig) (string, error) {
@@ -38,7 +38,7 @@ func faults() []fault {
 		}},
 		fault{name: "kill -9 of the NATS node that leads payment's stream", limit: 15 * time.Second, inject: killLeader},
 		fault{name: "kill -9 of PostgreSQL", limit: 60 * time.Second, inject: killPostgres},
-		fault{name: "kill -9 of Consul", limit: 15 * time.Second, inject: killConsul},
+		fault{name: "kill -9 of Consul", limit: 15 * time.Second, inject: killConsul, long: true},
 	)
 	return append(list, networkFaults()...)
 }
@@ -145,7 +145,7 @@ func networkFaults() []fault {
 			} else if way.toxic == halfOpen && len(link.groups[0]) > 1 {
 				last = 20 * time.Second // the client's pings find out after 15 s
 			}
-			list = append(list, fault{name: way.name + ": " + link.name, limit: way.limit, inject: func(ctx context.Context, r *rig) (string, error) {
+			list = append(list, fault{name: way.name + ": " + link.name, limit: way.limit, long: way.toxic != cut, inject: func(ctx context.Context, r *rig) (string, error) {
 				for _, dependencies := range link.groups {
 					mend, err := r.links.spoil(link.instance, way.toxic, dependencies...)
 					if err != nil {
