@@ -48,6 +48,7 @@ type Process struct {
 	limiter  *limit.Limiter
 	opened   []opened
 	server   *http.Server
+	unused   unused
 	ready    atomic.Bool
 	leaving  atomic.Bool
 	lines    []string
@@ -328,6 +329,7 @@ func (p *Process) Stop() error {
 	if p.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), p.settings.DrainTime)
 		defer cancel()
+		defer time.AfterFunc(min(unusedTime, p.settings.DrainTime/2), p.unused.close).Stop()
 		if err := p.server.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("requests were cut off: %w", errors.Join(err, p.server.Close())))
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -96,6 +97,27 @@ func TestStop_LetsRequestsFinishInOrder(t *testing.T) {
 	}
 	if err := p.Stop(); err != nil {
 		t.Errorf("another Stop = %v, want nil", err)
+	}
+}
+
+// TestStop_UnusedConnections: clients dial ahead, and the server never hears from these
+// connections. No request is cut off with them.
+func TestStop_UnusedConnections(t *testing.T) {
+	t.Parallel()
+	p, err := begin(t, t.TempDir(), app())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.BaseURL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if code, body := get(t, p.BaseURL+"/healthz"); code != http.StatusOK { // accepted after it
+		t.Fatalf("healthz = %d %s", code, body)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("Stop = %v", err)
 	}
 }
 

@@ -57,7 +57,7 @@ func (p *Process) serve(listener net.Listener, front http.Handler) error {
 	p.server = &http.Server{
 		Handler: p.farewell(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ReadTimeout: longestTransfer, WriteTimeout: 2 * longestTransfer, // from the header on: an upload, and its answer
-		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug), ConnState: p.unused.note,
 	}
 	p.parts.Go(func() {
 		if err := p.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
