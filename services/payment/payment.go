@@ -84,8 +84,11 @@ type Order struct {
 	Currency     string
 	Purpose      string // 0 to 27 characters
 	Description  string
-	RedirectURL  string // where the browser goes in the end
+	RedirectURL  string // where the browser goes in the end; empty: nowhere, the result page is the end
 	Items        []Item
+	Metadata     Metadata
+	DueAt        time.Time // when the payer should have paid, at the latest; zero: at once
+	Delayed      bool      // the money is held first, and taken when the municipality says so
 	// Document is the request in the words of the standard it came by; it is kept and given
 	// back, never read.
 	Document []byte
@@ -101,8 +104,7 @@ func (o Order) Check() error {
 		return fault.Invalid("invalid_currency", "the currency must be EUR").
 			With(fault.Field{Name: "/currency", Code: "invalid_currency", Detail: "must be EUR"})
 	}
-	u, err := url.Parse(o.RedirectURL)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
+	if u, err := url.Parse(o.RedirectURL); o.RedirectURL != "" && (err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil) {
 		return fault.Invalid("invalid_redirect_url", "the redirectUrl must be an absolute http or https URL without user name").
 			With(fault.Field{Name: "/redirectUrl", Code: "invalid_redirect_url", Detail: "must be an absolute http or https URL without user name"})
 	}
@@ -165,6 +167,9 @@ type Transaction struct {
 	Method        Method       `db:"method"` // empty until PAYED
 	MethodDetail  string       `db:"method_detail"`
 	Declines      int          `db:"declines"`
+	Metadata      Metadata     `db:"metadata"`
+	DueAt         *db.Time     `db:"due_at"`
+	Delayed       bool         `db:"delayed"`
 	CreatedAt     db.Time      `db:"created_at"`
 	ExpiresAt     db.Time      `db:"expires_at"`
 	EndedAt       *db.Time     `db:"ended_at"`

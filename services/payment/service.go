@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,7 +81,7 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 		if t.Kassenzeichen, err = kz.write(n, now.Time); err != nil {
 			return created{}, err
 		}
-		t.CreatedAt, t.ExpiresAt = now, db.NewTime(now.Add(time.Duration(settings.ExpireHours)*time.Hour))
+		t.CreatedAt, t.ExpiresAt = now, db.NewTime(later(now.Time, o.DueAt).Add(time.Duration(settings.ExpireHours)*time.Hour))
 		if err := insertTransaction(ctx, tx, &t); err != nil {
 			return created{}, err
 		}
@@ -96,14 +97,35 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	return t, err
 }
 
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 func newTransaction(o Order, actor string) (Transaction, error) {
 	items, err := listItems(o.Items)
-	sum := sha256.Sum256(o.Document)
+	if err != nil {
+		return Transaction{}, err
+	}
+	content := o.Document
+	if len(content) == 0 {
+		if content, err = json.Marshal(o); err != nil {
+			return Transaction{}, err
+		}
+	}
+	var due *db.Time
+	if !o.DueAt.IsZero() {
+		due = new(db.NewTime(o.DueAt))
+	}
+	sum := sha256.Sum256(content)
 	return Transaction{
 		ID: id.New(), OriginatorID: o.OriginatorID, EndPointID: o.EndPointID, RequestID: o.RequestID, CreatedBy: actor,
 		Amount: o.Amount, Currency: o.Currency, Purpose: o.Purpose, Description: o.subject(), RedirectURL: o.RedirectURL,
 		ItemList: items, Document: string(o.Document), ContentHash: hex.EncodeToString(sum[:]), State: Initial,
-	}, err
+		Metadata: o.Metadata, DueAt: due, Delayed: o.Delayed,
+	}, nil
 }
 
 // repeated answers a request whose transaction exists.

@@ -15,16 +15,16 @@ import (
 
 const transactionColumns = `id, originator_id, end_point_id, request_id, created_by, amount, currency, purpose, description,
 	redirect_url, items, document, content_hash, kassenzeichen, state, reason, method, method_detail, declines,
-	created_at, expires_at, ended_at`
+	metadata, due_at, delayed, created_at, expires_at, ended_at`
 
 // insertTransaction stores a new transaction. If its request has one already, this or the next
 // statement, or the commit, fails with a unique violation (db.IsUnique).
 func insertTransaction(ctx context.Context, tx *db.Tx, t *Transaction) error {
 	return tx.Send(ctx, `INSERT INTO transactions (tenant_id, authority, `+transactionColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), Authority(t.EndPointID), t.ID, t.OriginatorID, t.EndPointID, t.RequestID, t.CreatedBy, t.Amount, t.Currency, t.Purpose, t.Description,
 		t.RedirectURL, t.ItemList, t.Document, t.ContentHash, t.Kassenzeichen, t.State, t.Reason, t.Method, t.MethodDetail, t.Declines,
-		t.CreatedAt, t.ExpiresAt, t.EndedAt)
+		t.Metadata, t.DueAt, t.Delayed, t.CreatedAt, t.ExpiresAt, t.EndedAt)
 }
 
 // transactionOfRequest finds what a request became.
