@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"unicode/utf8"
 
 	"basisdienste/platform/db"
@@ -11,6 +12,7 @@ import (
 	"basisdienste/platform/kit"
 	"basisdienste/platform/money"
 	"basisdienste/platform/page"
+	"basisdienste/platform/tenant"
 )
 
 // RefundView is a refund in our own API.
@@ -74,6 +76,54 @@ func (s *Service) refunds(ctx context.Context, q GetRequest) (page.List[RefundVi
 		answer.Items = append(answer.Items, viewRefund(&list[i]))
 	}
 	return answer, err
+}
+
+// ListedRefundView is a refund in a list over all transactions, with the number that people
+// know its transaction by.
+type ListedRefundView struct {
+	RefundView
+	Kassenzeichen string `json:"kassenzeichen"`
+}
+
+// RefundsRequest asks for the refunds of all transactions.
+type RefundsRequest struct {
+	Waiting bool // only those that wait for a second person
+	Cursor  string
+	Limit   int
+}
+
+// FromHTTP reads the query. Errors: invalid_refund_state, invalid_limit.
+func (q *RefundsRequest) FromHTTP(r *http.Request) (err error) {
+	v := r.URL.Query()
+	state := RefundState(v.Get("state"))
+	if state != "" && state != RefundWaiting {
+		return fault.Invalid("invalid_refund_state", "state is WAITING, or absent for all").
+			With(fault.Field{Name: "state", Code: "invalid_refund_state", Detail: "WAITING or absent"})
+	}
+	q.Waiting, q.Cursor = state == RefundWaiting, v.Get("cursor")
+	q.Limit, err = page.Limit(v.Get("limit"), defaultLimit, maxLimit)
+	return err
+}
+
+func (s *Service) listRefunds(ctx context.Context, q RefundsRequest) (answer page.List[ListedRefundView], err error) {
+	t, _ := tenant.From(ctx)
+	signer, before := s.cursors.For("refunds", t.ID.String(), strconv.FormatBool(q.Waiting)), id.ID("")
+	if err := signer.Decode(q.Cursor, &before); err != nil {
+		return answer, err
+	}
+	var rows []ListedRefund
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		rows, err = refundsListed(ctx, tx, q.Waiting, before, q.Limit+1)
+		return err
+	})
+	if err != nil {
+		return answer, err
+	}
+	views := make([]ListedRefundView, len(rows))
+	for i := range rows {
+		views[i] = ListedRefundView{viewRefund(&rows[i].Refund), rows[i].Kassenzeichen}
+	}
+	return page.Cut(signer, views, q.Limit, func(last ListedRefundView) any { return last.ID })
 }
 
 // DecideRequest approves or rejects a refund.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"basisdienste/platform/authn"
+	"basisdienste/platform/page"
 	"basisdienste/platform/runtest"
 	"basisdienste/services/payment"
 )
@@ -57,6 +58,31 @@ func TestRefundsOverHTTP(t *testing.T) {
 	if large.State != payment.RefundWaiting {
 		t.Errorf("refund above the limit = %s, want WAITING", large.State)
 	}
+	all := "/t/erfurt/payment/v1/refunds"
+	waiting := func(query, token string) (answer page.List[payment.ListedRefundView]) {
+		t.Helper()
+		a := g.Do("GET", all+query, token, nil)
+		if a.Status != http.StatusOK {
+			t.Fatalf("GET %s = %d %s, want 200", all+query, a.Status, a.Body)
+		}
+		a.JSON(t, &answer)
+		return answer
+	}
+	if list := waiting("?state=WAITING", treasury); len(list.Items) != 1 || list.Items[0].ID != large.ID || list.Items[0].Kassenzeichen != c.info().TransactionReference {
+		t.Errorf("refunds that wait = %+v, want the one of %s with its Kassenzeichen", list.Items, large.ID)
+	}
+	newest := waiting("?limit=1", treasury)
+	if rest := waiting("?limit=1&cursor="+newest.Next, treasury); len(rest.Items) != 1 || rest.Items[0].ID != first.ID || rest.Next != "" {
+		t.Errorf("the second page of all refunds = %+v, want %s and no more", rest, first.ID)
+	}
+	for query, want := range map[string]string{"?state=waiting": "invalid_refund_state", "?limit=0": "invalid_limit", "?state=WAITING&cursor=" + newest.Next: "invalid_cursor"} {
+		if a := g.Do("GET", all+query, treasury, nil); a.Status != 400 || codeOf(t, a) != want {
+			t.Errorf("GET %s = %d %s, want 400 %s", all+query, a.Status, a.Body, want)
+		}
+	}
+	if a := g.Do("GET", all, second, nil); a.Status != 403 || codeOf(t, a) != "scope_missing" {
+		t.Errorf("GET %s without payment:read = %d %s, want 403 scope_missing", all, a.Status, a.Body)
+	}
 	if a := g.Do("POST", base+"/"+large.ID.String()+"/approve", treasury, nil); a.Status != 403 || codeOf(t, a) != "second_person_needed" {
 		t.Errorf("approve by who asked = %d %s, want 403 second_person_needed", a.Status, a.Body)
 	}
@@ -77,6 +103,12 @@ func TestRefundsOverHTTP(t *testing.T) {
 	g.Tenant("jena", "160530000000", "16053000")
 	if a := g.Do("GET", "/t/jena/payment/v1/transactions/"+c.id.String()+"/refunds", treasury, nil); a.Status != 403 {
 		t.Errorf("refunds under another tenant = %d %s, want 403", a.Status, a.Body)
+	}
+	if a := g.Do("GET", "/t/jena/payment/v1/refunds", treasury, nil); a.Status != 403 {
+		t.Errorf("refunds of another tenant = %d %s, want 403", a.Status, a.Body)
+	}
+	if list := waiting("?state=WAITING", treasury); len(list.Items) != 0 {
+		t.Errorf("refunds that wait after the decision = %+v, want none", list.Items)
 	}
 	if a := g.Do("POST", base+"/"+c.id.String()+"/reject", second, nil); a.Status != 404 || codeOf(t, a) != "unknown_refund" {
 		t.Errorf("reject an unknown refund = %d %s, want 404 unknown_refund", a.Status, a.Body)

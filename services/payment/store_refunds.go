@@ -46,6 +46,29 @@ func refundsOf(ctx context.Context, tx *db.Tx, txID id.ID) (list []Refund, err e
 	return list, err
 }
 
+// ListedRefund is a refund in a list over all transactions.
+type ListedRefund struct {
+	Refund
+	Kassenzeichen string `db:"kassenzeichen"`
+}
+
+// refundsListed lists the tenant's refunds, the newest first, from before the id on; an empty id
+// is the beginning. PostgreSQL finds the few that wait by an index of their own, for which the
+// state stands in the text.
+func refundsListed(ctx context.Context, tx *db.Tx, waiting bool, before id.ID, limit int) (list []ListedRefund, err error) {
+	where, args := "tenant_id = ?", []any{tx.Tenant()}
+	if waiting {
+		where += " AND state = 'WAITING'"
+	}
+	if before != "" {
+		where, args = where+" AND id < ?", append(args, before)
+	}
+	err = tx.Select(ctx, &list, `SELECT `+refundColumns+`,
+			(SELECT kassenzeichen FROM transactions t WHERE t.tenant_id = refunds.tenant_id AND t.id = refunds.transaction_id) AS kassenzeichen
+		FROM refunds WHERE `+where+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
+	return list, err
+}
+
 // dueRefund is a refund to tell a provider of, or to ask it for.
 type dueRefund struct {
 	Tenant id.ID `db:"tenant_id"`
