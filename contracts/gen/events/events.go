@@ -28,9 +28,12 @@ func Types() []string {
 		"notify.message.accepted.v1",
 		"notify.message.delivered.v1",
 		"notify.message.failed.v1",
+		"payment.dispute.changed.v1",
 		"payment.refund.failed.v1",
 		"payment.refund.requested.v1",
 		"payment.refund.succeeded.v1",
+		"payment.settlement.completed.v1",
+		"payment.transaction.authorised.v1",
 		"payment.transaction.canceled.v1",
 		"payment.transaction.created.v1",
 		"payment.transaction.expired.v1",
@@ -420,6 +423,35 @@ func (MessageFailed) EventType() string { return "notify.message.failed.v1" }
 // Subject returns MessageID.
 func (e MessageFailed) Subject() string { return e.MessageID }
 
+// DisputeChanged is the event payment.dispute.changed.v1.
+//
+// A payer's bank wants money of a payment back, or the dispute about it has come to another
+// state.
+type DisputeChanged struct {
+	// Who told of it.
+	Provider string `json:"provider"`
+	// The provider's id of the dispute.
+	DisputeID string `json:"dispute_id"`
+	// Transaction id as XBezahldienste shows it; absent if the payment is none of ours.
+	TransactionID string `json:"transaction_id,omitempty"`
+	// What is wanted back, in cents.
+	Amount int64 `json:"amount"`
+	// ISO 4217 code.
+	Currency string `json:"currency"`
+	// State of the dispute: warning and closed are an inquiry in which no money moves.
+	Status string `json:"status"`
+	// Why, in the provider's word: snake_case; absent if it gave none.
+	ReasonCode string `json:"reason_code,omitempty"`
+	// When we knew of it, UTC.
+	At time.Time `json:"at"`
+}
+
+// EventType returns "payment.dispute.changed.v1".
+func (DisputeChanged) EventType() string { return "payment.dispute.changed.v1" }
+
+// Subject returns DisputeID.
+func (e DisputeChanged) Subject() string { return e.DisputeID }
+
 // RefundFailed is the event payment.refund.failed.v1.
 //
 // The money stays: the second person rejected the refund, or the provider could not give it
@@ -516,6 +548,67 @@ func (RefundSucceeded) EventType() string { return "payment.refund.succeeded.v1"
 
 // Subject returns RefundID.
 func (e RefundSucceeded) Subject() string { return e.RefundID }
+
+// SettlementCompleted is the event payment.settlement.completed.v1.
+//
+// A provider has paid out, and every line of the payout is known and booked. Told once.
+type SettlementCompleted struct {
+	// Who paid out.
+	Provider string `json:"provider"`
+	// The provider's id of the payout.
+	SettlementID string `json:"settlement_id"`
+	// What went to the bank, in cents; below zero it was taken from there.
+	Amount int64 `json:"amount"`
+	// ISO 4217 code.
+	Currency string `json:"currency"`
+	// How many payments, refunds, disputes and fees it is made of.
+	Lines int64 `json:"lines"`
+	// When we knew of it, UTC.
+	At time.Time `json:"at"`
+}
+
+// EventType returns "payment.settlement.completed.v1".
+func (SettlementCompleted) EventType() string { return "payment.settlement.completed.v1" }
+
+// Subject returns SettlementID.
+func (e SettlementCompleted) Subject() string { return e.SettlementID }
+
+// TransactionAuthorised is the event payment.transaction.authorised.v1.
+//
+// The money of a payment with delayed capture is held, not taken: the municipality captures
+// or withdraws it. The transaction is INITIAL until then.
+type TransactionAuthorised struct {
+	// Transaction id as XBezahldienste shows it.
+	TransactionID string `json:"transaction_id"`
+	// requestId that the client chose; its idempotency key.
+	RequestID string `json:"request_id"`
+	// XBezahldienste originatorId: the online service.
+	OriginatorID string `json:"originator_id"`
+	// XBezahldienste endPointId: the authority, often its ARS or AGS.
+	EndPointID string `json:"end_point_id"`
+	// Gross amount in cents.
+	Amount int64 `json:"amount"`
+	// ISO 4217 code.
+	Currency string `json:"currency"`
+	// How it will be paid.
+	Method string `json:"method,omitempty"`
+	// Brand or variant of the method; absent where unknown.
+	MethodDetail string `json:"method_detail,omitempty"`
+	// Reference in the municipality's ledger; absent while none was given.
+	Kassenzeichen string `json:"kassenzeichen,omitempty"`
+	// Status as XBezahldienste shows it.
+	Status string `json:"status"`
+	// Why it failed, was canceled or expired: snake_case; absent otherwise.
+	ReasonCode string `json:"reason_code,omitempty"`
+	// When it happened, UTC.
+	At time.Time `json:"at"`
+}
+
+// EventType returns "payment.transaction.authorised.v1".
+func (TransactionAuthorised) EventType() string { return "payment.transaction.authorised.v1" }
+
+// Subject returns TransactionID.
+func (e TransactionAuthorised) Subject() string { return e.TransactionID }
 
 // TransactionCanceled is the event payment.transaction.canceled.v1.
 //

@@ -24,9 +24,11 @@ func all() []event {
 		&events.ApplicationAccepted{}, &events.ApplicationDelivered{}, &events.ApplicationPaid{},
 		&events.ApplicationRejected{}, &events.ApplicationSubmitted{}, &events.ApplicationWithdrawn{},
 		&events.ClientChanged{},
+		&events.DisputeChanged{},
 		&events.MessageAccepted{}, &events.MessageDelivered{}, &events.MessageFailed{},
 		&events.TenantChanged{},
 		&events.RefundRequested{}, &events.RefundSucceeded{}, &events.RefundFailed{},
+		&events.SettlementCompleted{},
 		&events.TransactionCanceled{}, &events.TransactionCreated{}, &events.TransactionExpired{},
 		&events.TransactionFailed{}, &events.TransactionPayed{},
 	}

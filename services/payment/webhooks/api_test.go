@@ -107,6 +107,8 @@ func everyEvent() []outbox.Event {
 		events.RefundRequested{RefundID: of, TransactionID: of, At: at},
 		events.RefundSucceeded{RefundID: of, TransactionID: of, At: at},
 		events.RefundFailed{RefundID: of, TransactionID: of, At: at},
+		events.DisputeChanged{DisputeID: "du_1", TransactionID: of, At: at},
+		events.SettlementCompleted{SettlementID: "po_1", At: at},
 	}
 }
 

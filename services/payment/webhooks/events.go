@@ -21,9 +21,11 @@ func (s *Service) listen(r *bus.Router) {
 	hear(s, r, func(e events.RefundRequested) string { return e.TransactionID })
 	hear(s, r, func(e events.RefundSucceeded) string { return e.TransactionID })
 	hear(s, r, func(e events.RefundFailed) string { return e.TransactionID })
+	hear(s, r, func(e events.DisputeChanged) string { return e.TransactionID })
+	hear(s, r, func(events.SettlementCompleted) string { return "" }) // is of many
 }
 
-// hear takes events of one type, which belong to a transaction.
+// hear takes events of one type and names the transaction that they belong to; "" if none.
 func hear[E outbox.Event](s *Service, r *bus.Router, transaction func(E) string) {
 	var zero E
 	name := "webhooks-" + strings.ReplaceAll(strings.TrimPrefix(zero.EventType(), "payment."), ".", "-")

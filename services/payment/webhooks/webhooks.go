@@ -33,7 +33,7 @@ const testType = "payment.webhook.test.v1"
 // EventTypes lists what an endpoint can ask for.
 func EventTypes() []string {
 	return slices.DeleteFunc(events.Types(), func(t string) bool {
-		return !strings.HasPrefix(t, "payment.transaction.") && !strings.HasPrefix(t, "payment.refund.")
+		return !strings.HasPrefix(t, "payment.")
 	})
 }
 
@@ -170,7 +170,7 @@ type Delivery struct {
 	EndpointID    id.ID          `db:"endpoint_id"`
 	ID            id.ID          `db:"id"` // of the message: webhook-id
 	Type          string         `db:"type"`
-	TransactionID id.ID          `db:"transaction_id"` // empty: a test
+	TransactionID id.ID          `db:"transaction_id"` // empty: a test, or of many
 	Data          string         `db:"data"`
 	At            db.Time        `db:"at"`
 	State         State          `db:"state"`
