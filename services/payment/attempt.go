@@ -18,9 +18,14 @@ type Gateway interface {
 	Create(ctx context.Context, c Checkout) (Session, error)
 	// Get reads a session.
 	Get(ctx context.Context, session string) (Session, error)
-	// End closes a session to the payer and returns what holds now: SessionEnded, or the
-	// state that it had reached before. After SessionEnded no money can come in by it.
+	// End closes a session to the payer, releases money that is held by it, and returns what
+	// holds now: SessionEnded, or the state that it had reached before. After SessionEnded no
+	// money can come in by it.
 	End(ctx context.Context, session string) (Session, error)
+	// Capture takes the money that a session holds, once however often it is asked, and returns
+	// the state by then: SessionPaid, or another one if nothing is held. It takes nothing of a
+	// session that was not created with Checkout.Hold.
+	Capture(ctx context.Context, session string) (Session, error)
 	// Refund gives money of a paid session back. With the same RefundOrder.Refund it returns
 	// the same refund, in the state it is in by then.
 	Refund(ctx context.Context, r RefundOrder) (RefundResult, error)
@@ -42,17 +47,19 @@ type Checkout struct {
 	Text        string // what the payer pays for
 	Language    string // "de" or "en"
 	ReturnURL   string // where the browser goes after the provider
-	ServiceURL  string // where it goes from there
+	ServiceURL  string // where it goes from there; empty: nowhere
 	ExpiresAt   time.Time
+	Hold        bool // the money is held until Capture or End
 }
 
 // SessionState is what a provider says of a session.
 type SessionState string
 
-// The states of a session. All but Open and Processing are final.
+// The states of a session. All but Open, Processing and Authorised are final.
 const (
 	SessionOpen       SessionState = "open"       // the payer has not paid yet
 	SessionProcessing SessionState = "processing" // the payer did all; the money is on its way
+	SessionAuthorised SessionState = "authorised" // the money is held for us, not taken
 	SessionPaid       SessionState = "paid"
 	SessionDeclined   SessionState = "declined"
 	SessionCanceled   SessionState = "canceled" // by the payer
@@ -101,7 +108,21 @@ type Attempt struct {
 	CheckAt       db.Time      `db:"check_at"` // when the sweep asks the provider next
 	Checks        int          `db:"checks"`
 	EndedAt       *db.Time     `db:"ended_at"`
+	// AuthorisedAt is since when the money has been held. The attempt stays open until it is
+	// taken or released.
+	AuthorisedAt *db.Time `db:"authorised_at"`
+	// CaptureAskedAt is when the municipality decided to take it. From then on the provider is
+	// asked to, until it has said what became of the money.
+	CaptureAskedAt *db.Time `db:"capture_asked_at"`
 }
+
+// held reports whether money is held by the attempt, if there is one.
+func (a *Attempt) held() bool { return a != nil && a.State == attemptOpen && a.AuthorisedAt != nil }
+
+// holdTime is how long the municipality has to decide about money that is held: then it is
+// released. A card's hold lasts 7 days at Stripe; what is decided in the last minute still has two
+// days to get there.
+const holdTime = 5 * 24 * time.Hour
 
 func (a *Attempt) end(now db.Time, s attemptState, reason string) {
 	a.State, a.Reason, a.EndedAt = s, reason, &now
@@ -129,7 +150,10 @@ func (t *Transaction) settle(a *Attempt, s Session, now db.Time, mostDeclined in
 		}
 		a.SessionID, a.URL = s.ID, s.URL
 		return "session", nil
-	case SessionPaid:
+	case SessionAuthorised, SessionPaid:
+		if s.State == SessionAuthorised && !t.Delayed {
+			return "", fmt.Errorf("attempt %s: the provider holds money that it should have taken", a.ID)
+		}
 		if s.Amount != t.Amount || s.Currency != t.Currency {
 			return "", fmt.Errorf("attempt %s: provider took %s %s, asked for %s %s", a.ID, s.Amount, s.Currency, t.Amount, t.Currency)
 		}
@@ -141,6 +165,13 @@ func (t *Transaction) settle(a *Attempt, s Session, now db.Time, mostDeclined in
 		a.SessionID, a.URL = s.ID, s.URL
 	}
 	switch {
+	case s.State == SessionAuthorised && t.Final(): // the next look releases it
+		return "session", nil
+	case s.State == SessionAuthorised && a.AuthorisedAt != nil:
+		return "", nil
+	case s.State == SessionAuthorised:
+		a.AuthorisedAt, t.ExpiresAt = &now, db.NewTime(now.Add(holdTime))
+		return "authorised", nil
 	case s.State == SessionPaid && t.Final():
 		a.end(now, attemptSurplus, ReasonSurplus)
 		return "surplus", nil
@@ -153,6 +184,9 @@ func (t *Transaction) settle(a *Attempt, s Session, now db.Time, mostDeclined in
 		return "payed", t.Pay(now, a.Method, detail)
 	case s.State == SessionEnded || t.Final():
 		a.end(now, attemptEnded, ReasonExpired)
+		return "attempt_ended", nil
+	case s.State == SessionCanceled && t.DueAt != nil: // the claim is the municipality's, and stays
+		a.end(now, attemptEnded, ReasonPayer)
 		return "attempt_ended", nil
 	case s.State == SessionCanceled:
 		a.end(now, attemptCanceled, ReasonPayer)

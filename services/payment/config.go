@@ -93,8 +93,16 @@ type Offer struct {
 	Down     bool         `json:"down"`
 }
 
-// Takes reports whether the amount can be paid by it.
-func (o Offer) Takes(a money.Amount) bool { return a >= o.Min && (o.Max == 0 || a <= o.Max) }
+// Takes reports whether the amount can be paid by it; delayed means that the money has to be held first.
+func (o Offer) Takes(a money.Amount, delayed bool) bool {
+	return a >= o.Min && (o.Max == 0 || a <= o.Max) && (!delayed || o.holds())
+}
+
+// holds reports whether money can be held by it: a card's can, at any provider that has cards. A
+// bank transfer and the other methods move the money at once.
+func (o Offer) holds() bool {
+	return o.Method == CreditCard && o.Provider != TransferProvider && o.Fallback != TransferProvider
+}
 
 // Window is a time in which methods do not work: from the start, if there is one, until
 // before the end, if there is one. No methods means all.
@@ -135,7 +143,7 @@ func (s Settings) Validate() error {
 		switch {
 		case o.Key == "" || seen[o.Key] || !plainText.MatchString(o.Key):
 			return fmt.Errorf("methods: key %q is missing, there twice, or no plain word", o.Key)
-		case !slices.Contains([]Method{Giropay, Paydirect, CreditCard, PayPal, Other}, o.Method):
+		case !slices.Contains(methods, o.Method):
 			return fmt.Errorf("methods: %s: method %q is not known", o.Key, o.Method)
 		case !plainText.MatchString(o.Detail) || len(o.Detail) > 36:
 			return fmt.Errorf("methods: %s: detail %q: at most 36 letters, digits, hyphens", o.Key, o.Detail)
@@ -236,17 +244,20 @@ func (s Settings) offer(key string) (Offer, bool) {
 // knows returns nil if the originator may ask for payments here.
 // Error: unknown_originator.
 func (s Settings) knows(originator string) error {
-	if len(s.Originators) == 0 || slices.ContainsFunc(s.Originators, func(o string) bool { return strings.EqualFold(o, originator) }) {
+	if len(s.Originators) == 0 || originator == OwnOriginator || slices.ContainsFunc(s.Originators, func(o string) bool { return strings.EqualFold(o, originator) }) {
 		return nil
 	}
 	return fault.NotFound("unknown_originator", "the originator is not set up for this municipality")
 }
 
-// takes returns nil if some method takes the amount, working or not.
+// takes returns nil if some method takes the order's amount, and holds it if it has to, working or not.
 // Error: no_method_for_amount.
-func (s Settings) takes(a money.Amount) error {
-	if slices.ContainsFunc(s.Methods, func(o Offer) bool { return o.Takes(a) }) {
+func (s Settings) takes(o Order) error {
+	switch {
+	case slices.ContainsFunc(s.Methods, func(m Offer) bool { return m.Takes(o.Amount, o.Delayed) }):
 		return nil
+	case o.Delayed:
+		return fault.Invalid("no_method_for_amount", "this municipality has no payment method that holds %s EUR until it is captured", o.Amount)
 	}
-	return fault.Invalid("no_method_for_amount", "this municipality has no payment method for %s EUR", a)
+	return fault.Invalid("no_method_for_amount", "this municipality has no payment method for %s EUR", o.Amount)
 }

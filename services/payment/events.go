@@ -12,15 +12,11 @@ import (
 // tell publishes the state that the transaction has come to, in the transaction that stores
 // it. The service hears no events of others but those that feed the tenant directory.
 func tell(ctx context.Context, tx *db.Tx, t *Transaction) error {
-	at := t.CreatedAt.Time
+	at := t.CreatedAt
 	if t.EndedAt != nil {
-		at = t.EndedAt.Time
+		at = *t.EndedAt
 	}
-	e := events.TransactionCreated{
-		TransactionID: t.ID.String(), RequestID: t.RequestID, OriginatorID: t.OriginatorID, EndPointID: t.EndPointID,
-		Amount: int64(t.Amount), Currency: t.Currency, Method: string(t.Method), MethodDetail: t.MethodDetail,
-		Kassenzeichen: t.Kassenzeichen, Status: string(t.State.Told()), ReasonCode: t.Reason, At: at,
-	}
+	e := eventOf(t, at)
 	switch t.State {
 	case Initial:
 		return outbox.Put(ctx, tx, e)
@@ -34,6 +30,21 @@ func tell(ctx context.Context, tx *db.Tx, t *Transaction) error {
 		return outbox.Put(ctx, tx, events.TransactionExpired(e))
 	}
 	return fmt.Errorf("no event for state %q", t.State)
+}
+
+// tellAuthorised publishes that the money of a transaction is held.
+func tellAuthorised(ctx context.Context, tx *db.Tx, t *Transaction, a *Attempt) error {
+	e := events.TransactionAuthorised(eventOf(t, *a.AuthorisedAt))
+	e.Method, e.MethodDetail = string(a.Method), a.Detail
+	return outbox.Put(ctx, tx, e)
+}
+
+func eventOf(t *Transaction, at db.Time) events.TransactionCreated {
+	return events.TransactionCreated{
+		TransactionID: t.ID.String(), RequestID: t.RequestID, OriginatorID: t.OriginatorID, EndPointID: t.EndPointID,
+		Amount: int64(t.Amount), Currency: t.Currency, Method: string(t.Method), MethodDetail: t.MethodDetail,
+		Kassenzeichen: t.Kassenzeichen, Status: string(t.State.Told()), ReasonCode: t.Reason, At: at.Time,
+	}
 }
 
 // tellRefund publishes what a refund has come to, if others have to know.

@@ -17,7 +17,8 @@ import (
 // another closes the one before at its provider first, so that nobody pays twice. Where a
 // provider does not answer, the offer's fallback takes over. An empty
 // address means that there is nothing to pay any more: look at the transaction.
-// Errors: unknown_transaction, unknown_offer, offer_down, provider_unavailable.
+// Errors: unknown_transaction, unknown_offer, offer_down, payment_processing, payment_authorised,
+// provider_unavailable.
 func (s *Service) Start(ctx context.Context, txID id.ID, offerKey, language string) (string, error) {
 	const switches = 3 // another click may open another attempt meanwhile
 	for range switches {
@@ -26,6 +27,9 @@ func (s *Service) Start(ctx context.Context, txID id.ID, offerKey, language stri
 			return "", err
 		}
 		if a.Offer != offerKey {
+			if err := s.notHeld(ctx, txID); err != nil {
+				return "", err
+			}
 			if err := s.finish(ctx, txID); err != nil {
 				return "", err
 			}
@@ -50,6 +54,8 @@ func (s *Service) Start(ctx context.Context, txID id.ID, offerKey, language stri
 			continue
 		case SessionDeclined, SessionCanceled, SessionEnded:
 			continue // what was open is over; open another
+		case SessionAuthorised:
+			return "", errHeld()
 		case SessionPaid, SessionProcessing:
 			return "", nil
 		}
@@ -71,6 +77,9 @@ func (s *Service) open(ctx context.Context, txID id.ID, offerKey string) (t Tran
 		last, err := lastAttempt(ctx, tx, txID)
 		if err != nil {
 			return err
+		}
+		if last.held() {
+			return errHeld()
 		}
 		if last != nil && last.State == attemptOpen {
 			a = *last
@@ -102,7 +111,7 @@ func (s *Service) open(ctx context.Context, txID id.ID, offerKey string) (t Tran
 
 func (s *Service) usable(settings Settings, t *Transaction, key string) (Offer, error) {
 	offer, ok := settings.offer(key)
-	if !ok || !offer.Takes(t.Amount) {
+	if !ok || !offer.Takes(t.Amount, t.Delayed) {
 		return offer, fault.Invalid("unknown_offer", "choose one of the payment methods").
 			With(fault.Field{Name: "offer", Code: "unknown_offer", Detail: "choose one of the payment methods"})
 	}
@@ -113,7 +122,7 @@ func (s *Service) usable(settings Settings, t *Transaction, key string) (Offer, 
 }
 
 // session asks the provider for the attempt's session: makes it, or, after an answer that was
-// lost, finds it again.
+// lost, finds it again. Money that is held by it is taken, if that was asked for.
 func (s *Service) session(ctx context.Context, t *Transaction, a Attempt, language string) (Session, error) {
 	gateway, err := s.gateway(a.Provider)
 	if err != nil {
@@ -123,6 +132,9 @@ func (s *Service) session(ctx context.Context, t *Transaction, a Attempt, langua
 	defer cancel()
 	e, _ := tenantdir.From(ctx)
 	session, err := s.lines.ask(a.Provider, a.SessionID == "", func() (Session, error) {
+		if a.taking(t) {
+			return gateway.Capture(ctx, a.SessionID)
+		}
 		if a.SessionID != "" {
 			return gateway.Get(ctx, a.SessionID)
 		}
@@ -130,6 +142,7 @@ func (s *Service) session(ctx context.Context, t *Transaction, a Attempt, langua
 			Attempt: a.ID, Transaction: t.ID, Tenant: e.ID, Amount: t.Amount, Currency: t.Currency, Method: a.Method, Detail: a.Detail,
 			Payee: e.Name, Reference: t.Kassenzeichen, Text: t.Description, Language: language,
 			ReturnURL: s.links.url(e.ID, t.ID) + "/return", ServiceURL: t.RedirectURL, ExpiresAt: a.ExpiresAt.Time,
+			Hold: t.Delayed,
 		})
 	})
 	if err != nil {
@@ -174,7 +187,12 @@ func (s *Service) Refresh(ctx context.Context, txID id.ID) (Progress, error) {
 	if err != nil {
 		return p, err
 	}
-	if err := s.settle(ctx, a.ID, session); err != nil {
+	if session.State == SessionAuthorised && t.Final() { // nobody wants it any more
+		err = s.finish(ctx, txID)
+	} else {
+		err = s.settle(ctx, a.ID, session)
+	}
+	if err != nil {
 		return p, err
 	}
 	p.Transaction, p.Attempt, err = s.current(ctx, txID)
@@ -241,6 +259,12 @@ func (s *Service) keep(ctx context.Context, tx *db.Tx, t *Transaction, a *Attemp
 	if err := note(ctx, tx, t, what, a.Reason, a.ID); err != nil {
 		return err
 	}
+	if what == "authorised" {
+		if err := saveExpiry(ctx, tx, t); err != nil {
+			return err
+		}
+		return tellAuthorised(ctx, tx, t, a)
+	}
 	if a.State == attemptSurplus {
 		return bookSurplus(ctx, tx, t, a)
 	}
@@ -256,7 +280,8 @@ func (s *Service) keep(ctx context.Context, tx *db.Tx, t *Transaction, a *Attemp
 	return tell(ctx, tx, t)
 }
 
-// finish closes the open attempt at its provider and settles what it had come to.
+// finish closes the open attempt at its provider, releases money that is held by it, unless the
+// municipality asked for that before, and settles what it had come to.
 func (s *Service) finish(ctx context.Context, txID id.ID) error {
 	t, a, err := s.current(ctx, txID)
 	if err != nil || a == nil || a.State != attemptOpen {
@@ -266,31 +291,36 @@ func (s *Service) finish(ctx context.Context, txID id.ID) error {
 	if err != nil {
 		return err
 	}
-	session := Session{ID: a.SessionID}
-	if a.SessionID == "" { // perhaps the provider has made it, and the answer was lost
+	session, taking := Session{ID: a.SessionID}, a.taking(&t)
+	if taking || a.SessionID == "" { // perhaps the provider has made it, and the answer was lost
 		if session, err = s.session(ctx, &t, *a, "de"); err != nil {
 			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ProviderTimeout)
 	defer cancel()
-	if session, err = gateway.End(ctx, session.ID); err != nil {
-		return unavailable(err)
+	if !taking {
+		if session, err = gateway.End(ctx, session.ID); err != nil {
+			return unavailable(err)
+		}
 	}
-	if session.State == SessionProcessing {
+	if session.State == SessionProcessing || session.State == SessionAuthorised {
 		return fault.Conflict("payment_processing", "a payment is on its way; wait until it has arrived")
 	}
 	return s.settle(ctx, a.ID, session)
 }
 
 // Cancel ends the transaction for the payer, unless it turns out to be paid.
-// Errors: unknown_transaction, payment_processing, provider_unavailable.
+// Errors: unknown_transaction, payment_processing, payment_authorised, provider_unavailable.
 func (s *Service) Cancel(ctx context.Context, txID id.ID) (Transaction, error) {
+	if err := s.notHeld(ctx, txID); err != nil {
+		return Transaction{}, err
+	}
 	return s.close(ctx, txID, "canceled", (*Transaction).Cancel)
 }
 
-// Withdraw ends the transaction for the municipality, unless it turns out to be paid. Once more
-// it changes nothing. Errors: unknown_transaction, transaction_final, payment_processing,
+// Withdraw ends the transaction for the municipality, unless it turns out to be paid, and releases
+// money that is held for it. Once more it changes nothing. Errors: unknown_transaction, transaction_final, payment_processing,
 // provider_unavailable.
 func (s *Service) Withdraw(ctx context.Context, txID id.ID) (Transaction, error) {
 	t, err := s.close(ctx, txID, "withdrawn", (*Transaction).Withdraw)
@@ -300,9 +330,19 @@ func (s *Service) Withdraw(ctx context.Context, txID id.ID) (Transaction, error)
 	return t, err
 }
 
-// expire ends the transaction because its time is over, unless it turns out to be paid.
+// expire ends the transaction because its time is over, unless it turns out to be paid, or to be
+// authorised in the last moment.
 func (s *Service) expire(ctx context.Context, txID id.ID) error {
-	_, err := s.close(ctx, txID, "expired", (*Transaction).Expire)
+	t, a, err := s.current(ctx, txID)
+	if err == nil && t.Delayed && !a.held() {
+		if err = s.notHeld(ctx, txID); fault.Is(err, "payment_authorised") {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.close(ctx, txID, "expired", (*Transaction).Expire)
 	return err
 }
 

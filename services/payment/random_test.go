@@ -59,6 +59,14 @@ func (m *mischief) End(ctx context.Context, session string) (Session, error) {
 	return s, err
 }
 
+func (m *mischief) Capture(ctx context.Context, session string) (Session, error) {
+	s, err := m.desk.Capture(ctx, session)
+	if m.lost() {
+		return Session{}, context.DeadlineExceeded
+	}
+	return s, err
+}
+
 func (m *mischief) Refund(ctx context.Context, r RefundOrder) (RefundResult, error) {
 	result, err := m.desk.Refund(ctx, r)
 	if m.lost() {
@@ -103,7 +111,9 @@ func TestRandom_TheBooksAreRight(t *testing.T) {
 				}
 				mu.Unlock()
 				if of == "" || rng.IntN(6) == 0 {
-					if tr, err := s.Create(ctx, order(fmt.Sprintf("r-%d-%d", w, i))); err == nil {
+					o := order(fmt.Sprintf("r-%d-%d", w, i))
+					o.Delayed = rng.IntN(3) == 0
+					if tr, err := s.Create(ctx, o); err == nil {
 						mu.Lock()
 						all = append(all, tr.ID)
 						mu.Unlock()
@@ -131,11 +141,24 @@ func TestRandom_TheBooksAreRight(t *testing.T) {
 			t.Errorf("no transaction came to %s: the test does too little", state)
 		}
 	}
+	for what, query := range map[string]string{
+		"captured": `state = 'paid'`, "released": `state = 'ended'`, "released though it was asked for": `state = 'ended' AND capture_asked_at IS NOT NULL`,
+	} {
+		n := s.count(t, `SELECT count(*) FROM attempts WHERE authorised_at IS NOT NULL AND `+query)
+		t.Logf("%d attempts were authorised and %s", n, what)
+		if n == 0 && what != "released though it was asked for" {
+			t.Errorf("no attempt was authorised and %s: the test does too little", what)
+		}
+	}
 	s.consistent(t)
 	var has money.Amount
 	for _, session := range s.desk.sessions {
-		if session.State == SessionPaid {
+		switch session.State {
+		case SessionPaid:
 			has += session.Amount
+		case SessionAuthorised:
+			t.Errorf("the desk holds the money of session %s for ever", session.ID)
+		default:
 		}
 	}
 	if got := s.balances(t)["clearing/desk"]; got != has-s.desk.gaveBack {
@@ -159,7 +182,7 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 
 // something happens to a transaction.
 func (s *shop) something(ctx context.Context, rng *rand.Rand, of id.ID) {
-	switch rng.IntN(12) {
+	switch rng.IntN(14) {
 	case 0, 1, 2:
 		_, _ = s.Start(ctx, of, []string{"card", "paypal"}[rng.IntN(2)], "de")
 	case 3, 4: // the payer does something at the desk
@@ -174,9 +197,11 @@ func (s *shop) something(ctx context.Context, rng *rand.Rand, of id.ID) {
 		} else {
 			_, _ = s.Withdraw(ctx, of)
 		}
-	case 9:
+	case 9, 10:
+		_, _ = s.Capture(ctx, of)
+	case 11:
 		_, _ = s.RequestRefund(audit.WithActor(ctx, "person:clerk"), of, RefundWanted{Amount: money.Amount(1 + rng.IntN(2000))})
-	case 10:
+	case 12:
 		list, err := s.Refunds(s.ctx, of)
 		if err == nil && len(list) > 0 {
 			r := list[rng.IntN(len(list))]
@@ -194,7 +219,9 @@ func (d *desk) one(rng *rand.Rand, state SessionState) {
 	defer d.mu.Unlock()
 	for _, s := range d.sessions { // in no order
 		if s.State == SessionOpen && rng.IntN(3) == 0 {
-			s.State = state
+			if s.State = state; state == SessionPaid {
+				d.pay(s)
+			}
 			return
 		}
 	}

@@ -77,7 +77,7 @@ func (s *Service) works(settings Settings, o Offer) bool {
 func (s *Service) offers(settings Settings, t *Transaction) (up, down []Offer) {
 	for _, o := range settings.Methods {
 		switch {
-		case !o.Takes(t.Amount):
+		case !o.Takes(t.Amount, t.Delayed):
 		case s.works(settings, o):
 			up = append(up, o)
 		default:

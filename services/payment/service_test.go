@@ -28,13 +28,20 @@ var serviceSets = []db.Set{outbox.Migrations(), idem.Migrations(), audit.Migrati
 type desk struct {
 	mu       sync.Mutex
 	sessions map[string]*Session
+	holds    map[string]bool
 	refunds  map[string]*RefundResult
 	gaveBack money.Amount
 	away     bool
 }
 
 func (d *desk) Create(_ context.Context, c Checkout) (Session, error) {
-	return d.with(string(c.Attempt), func(s *Session) { s.Amount, s.Currency = c.Amount, c.Currency })
+	return d.with(string(c.Attempt), func(s *Session) {
+		s.Amount, s.Currency = c.Amount, c.Currency
+		if d.holds == nil {
+			d.holds = map[string]bool{}
+		}
+		d.holds[s.ID] = c.Hold
+	})
 }
 
 func (d *desk) Get(_ context.Context, session string) (Session, error) {
@@ -43,10 +50,25 @@ func (d *desk) Get(_ context.Context, session string) (Session, error) {
 
 func (d *desk) End(_ context.Context, session string) (Session, error) {
 	return d.with(session, func(s *Session) {
-		if s.State == SessionOpen {
+		if s.State == SessionOpen || s.State == SessionAuthorised {
 			s.State = SessionEnded
 		}
 	})
+}
+
+func (d *desk) Capture(_ context.Context, session string) (Session, error) {
+	return d.with(session, func(s *Session) {
+		if s.State == SessionAuthorised {
+			s.State = SessionPaid
+		}
+	})
+}
+
+// pay is what becomes of a session when its payer says yes.
+func (d *desk) pay(s *Session) {
+	if s.State = SessionPaid; d.holds[s.ID] {
+		s.State = SessionAuthorised
+	}
 }
 
 // Refund gives back all but amounts that end in 13: those are refused.
@@ -100,7 +122,7 @@ func (d *desk) payAll() {
 	defer d.mu.Unlock()
 	for _, s := range d.sessions {
 		if s.State == SessionOpen {
-			s.State = SessionPaid
+			d.pay(s)
 		}
 	}
 }
@@ -193,9 +215,13 @@ func (s *shop) consistent(t *testing.T) {
 	for what, query := range map[string]string{
 		"transactions without their created event": `SELECT count(*) FROM transactions t WHERE 1 <> (SELECT count(*) FROM outbox o
 			WHERE o.subject = t.id AND o.type = 'payment.transaction.created.v1')`,
+		"attempts that were authorised without one event": `SELECT count(*) FROM transactions t WHERE
+			(SELECT count(*) FROM attempts a WHERE a.transaction_id = t.id AND a.authorised_at IS NOT NULL) <>
+			(SELECT count(*) FROM outbox o WHERE o.subject = t.id AND o.type = 'payment.transaction.authorised.v1')`,
+		"payments that were held and never asked for": `SELECT count(*) FROM attempts WHERE state = 'paid' AND authorised_at IS NOT NULL AND capture_asked_at IS NULL`,
 		"final transactions without one event of their end": `SELECT count(*) FROM transactions t WHERE t.state <> 'INITIAL' AND 1 <> (SELECT count(*) FROM outbox o
-			WHERE o.subject = t.id AND o.type <> 'payment.transaction.created.v1')`,
-		"events of an end that is not stored": `SELECT count(*) FROM outbox o WHERE o.type LIKE 'payment.transaction.%' AND o.type <> 'payment.transaction.created.v1' AND NOT EXISTS
+			WHERE o.subject = t.id AND o.type NOT IN ('payment.transaction.created.v1', 'payment.transaction.authorised.v1'))`,
+		"events of an end that is not stored": `SELECT count(*) FROM outbox o WHERE o.type LIKE 'payment.transaction.%' AND o.type NOT IN ('payment.transaction.created.v1', 'payment.transaction.authorised.v1') AND NOT EXISTS
 			(SELECT 1 FROM transactions t WHERE t.id = o.subject AND o.type = 'payment.transaction.' || lower(t.state) || '.v1')`,
 		"payments that do not match their attempts": `SELECT count(*) FROM transactions t WHERE (CASE WHEN t.state = 'PAYED' THEN 1 ELSE 0 END) <>
 			(SELECT count(*) FROM attempts a WHERE a.transaction_id = t.id AND a.state = 'paid')`,

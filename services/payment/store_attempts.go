@@ -10,21 +10,21 @@ import (
 )
 
 const attemptColumns = `id, transaction_id, offer, method, detail, provider, session_id, url, state, reason,
-	created_at, expires_at, check_at, checks, ended_at`
+	created_at, expires_at, check_at, checks, ended_at, authorised_at, capture_asked_at`
 
 func insertAttempt(ctx context.Context, tx *db.Tx, a *Attempt) error {
 	_, err := tx.Exec(ctx, `INSERT INTO attempts (tenant_id, `+attemptColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tx.Tenant(), a.ID, a.TransactionID, a.Offer, a.Method, a.Detail, a.Provider, a.SessionID, a.URL, a.State, a.Reason,
-		a.CreatedAt, a.ExpiresAt, a.CheckAt, a.Checks, a.EndedAt)
+		a.CreatedAt, a.ExpiresAt, a.CheckAt, a.Checks, a.EndedAt, a.AuthorisedAt, a.CaptureAskedAt)
 	return err
 }
 
 // saveAttempt writes what may change.
 func saveAttempt(ctx context.Context, tx *db.Tx, a *Attempt) error {
-	n, err := tx.Exec(ctx, `UPDATE attempts SET session_id = ?, url = ?, state = ?, reason = ?, check_at = ?, checks = ?, ended_at = ?
-		WHERE tenant_id = ? AND id = ?`,
-		a.SessionID, a.URL, a.State, a.Reason, a.CheckAt, a.Checks, a.EndedAt, tx.Tenant(), a.ID)
+	n, err := tx.Exec(ctx, `UPDATE attempts SET session_id = ?, url = ?, state = ?, reason = ?, check_at = ?, checks = ?, ended_at = ?,
+		authorised_at = ?, capture_asked_at = ? WHERE tenant_id = ? AND id = ?`,
+		a.SessionID, a.URL, a.State, a.Reason, a.CheckAt, a.Checks, a.EndedAt, a.AuthorisedAt, a.CaptureAskedAt, tx.Tenant(), a.ID)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("save attempt %s: %d rows", a.ID, n)
 	}
@@ -54,6 +54,29 @@ func attemptsWithMoney(ctx context.Context, tx *db.Tx, txID id.ID) (list []Attem
 	err = tx.Select(ctx, &list, `SELECT `+attemptColumns+` FROM attempts WHERE tenant_id = ? AND transaction_id = ? AND state IN ('paid', 'surplus')
 		ORDER BY id LIMIT 100`, tx.Tenant(), txID)
 	return list, err
+}
+
+// capturable tells of which of the tenant's transactions money is held that nobody asked to take.
+func capturable(ctx context.Context, tx *db.Tx, list []Transaction) (map[id.ID]bool, error) {
+	held := map[id.ID]bool{}
+	for i := range list {
+		t := &list[i]
+		if !t.Delayed || t.Final() {
+			continue
+		}
+		a, err := lastAttempt(ctx, tx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		held[t.ID] = a.held() && a.CaptureAskedAt == nil
+	}
+	return held, nil
+}
+
+// saveExpiry writes until when a transaction that is not final waits.
+func saveExpiry(ctx context.Context, tx *db.Tx, t *Transaction) error {
+	_, err := tx.Exec(ctx, `UPDATE transactions SET expires_at = ? WHERE tenant_id = ? AND id = ?`, t.ExpiresAt, tx.Tenant(), t.ID)
+	return err
 }
 
 // due names a row that a job has to look at, across tenants.

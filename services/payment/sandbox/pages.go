@@ -42,6 +42,7 @@ type outcome struct {
 	state  payment.SessionState
 	reason string
 	late   bool // money on its way: state and reason come later
+	shaky  bool // refunds come back
 	// quiet: neither notification nor answer, for a while.
 	quiet bool
 	// stay: the browser does not go back.
@@ -59,15 +60,17 @@ var outcomes = map[string]outcome{
 	"close":          {state: payment.SessionPaid, stay: "closed"},
 	"late":           {state: payment.SessionProcessing, late: true},
 	"late-decline":   {state: payment.SessionProcessing, late: true, reason: "insufficient_funds"},
+	"shaky":          {state: payment.SessionPaid, shaky: true},
 	"timeout":        {state: payment.SessionPaid, quiet: true, stay: "timeout"},
 }
 
 // cases are the buttons behind "test cases", in their order.
-var cases = []string{"decline", "funds", "authentication", "back", "close", "late", "late-decline", "timeout"}
+var cases = []string{"decline", "funds", "authentication", "back", "close", "late", "late-decline", "shaky", "timeout"}
 
 type pageView struct {
 	Rows  []web.Row
 	Open  bool
+	Hold  bool
 	Cases []web.Option
 	Text  string
 	Back  string
@@ -79,7 +82,7 @@ func (g *pages) show(w http.ResponseWriter, r *http.Request) {
 		g.site.ErrorPage(w, r, unavailable(err))
 		return
 	}
-	v := pageView{Open: s.State == payment.SessionOpen, Back: s.ReturnURL, Rows: []web.Row{
+	v := pageView{Open: s.State == payment.SessionOpen, Hold: s.Hold, Back: s.ReturnURL, Rows: []web.Row{
 		{Key: g.site.T(r, "payee"), Value: s.Payee},
 		{Key: g.site.T(r, "amount"), Value: s.Amount},
 		{Key: g.site.T(r, "subject"), Value: s.Subject},
@@ -138,7 +141,10 @@ func (p *Provider) act(ctx context.Context, sessionID string, o outcome) (s sess
 			return err
 		}
 		changed = true
-		s.State, s.Reason = o.state, o.reason
+		s.State, s.Reason, s.Shaky = o.state, o.reason, o.shaky
+		if o.state == payment.SessionPaid {
+			s.State = s.arrived()
+		}
 		if o.late {
 			at := db.NewTime(tx.Now().Add(settleAfter))
 			s.SettlesAt = &at

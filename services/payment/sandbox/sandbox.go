@@ -6,7 +6,9 @@
 // taken. The service asks it through payment.Gateway and never looks into its tables.
 //
 // On its page a tester chooses what happens: pay, be declined, cancel, go back, pay and close
-// the browser, pay with money that arrives later or is refused later, pay and get no answer.
+// the browser, pay with money that arrives later or is refused later, pay and get no answer, pay by
+// a means to which refunds come back. Money of a checkout that wants it held is held on the same page,
+// until it is captured or released; a hold does not lapse by itself.
 package sandbox
 
 import (
@@ -89,7 +91,20 @@ type session struct {
 	ExpiresAt   db.Time              `db:"expires_at"`
 	SettlesAt   *db.Time             `db:"settles_at"`
 	SilentUntil db.Time              `db:"silent_until"`
+	Hold        bool                 `db:"hold"`
+	Shaky       bool                 `db:"shaky"`
 }
+
+// arrived is the state of a session when the bank has said yes.
+func (s *session) arrived() payment.SessionState {
+	if s.Hold {
+		return payment.SessionAuthorised
+	}
+	return payment.SessionPaid
+}
+
+// never names the session of an attempt whose time was over before it was asked for.
+const never = "sbx_never"
 
 // Create implements payment.Gateway.
 func (p *Provider) Create(ctx context.Context, c payment.Checkout) (payment.Session, error) {
@@ -99,12 +114,20 @@ func (p *Provider) Create(ctx context.Context, c payment.Checkout) (payment.Sess
 			Tenant: c.Tenant, ID: "sbx_" + id.Secret(16), Attempt: c.Attempt, Transaction: c.Transaction, Amount: c.Amount, Currency: c.Currency,
 			Method: c.Method, Detail: c.Detail, Payee: c.Payee, Reference: c.Reference, Subject: c.Text,
 			ReturnURL: c.ReturnURL, ServiceURL: c.ServiceURL, State: payment.SessionOpen, ExpiresAt: db.NewTime(c.ExpiresAt),
+			Hold: c.Hold,
 		}
-		if err := insert(ctx, tx, &s); err != nil {
-			return err
+		over := !tx.Now().Before(c.ExpiresAt)
+		if !over {
+			if err := insert(ctx, tx, &s); err != nil {
+				return err
+			}
 		}
-		s, err = byAttempt(ctx, tx, c.Tenant, c.Attempt)
-		if err != nil {
+		found, err := byAttempt(ctx, tx, c.Tenant, c.Attempt)
+		if over && errors.Is(err, db.ErrNoRows) {
+			s.ID, s.State = never, payment.SessionEnded
+			return nil
+		}
+		if s = found; err != nil {
 			return err
 		}
 		return p.advance(ctx, tx, &s)
@@ -120,9 +143,19 @@ func (p *Provider) Get(ctx context.Context, sessionID string) (payment.Session, 
 
 // End implements payment.Gateway.
 func (p *Provider) End(ctx context.Context, sessionID string) (payment.Session, error) {
-	s, err := p.change(ctx, sessionID, func(s *session, _ db.Time) {
-		if s.State == payment.SessionOpen {
+	s, err := p.change(ctx, sessionID, func(s *session) {
+		if s.State == payment.SessionOpen || s.State == payment.SessionAuthorised {
 			s.State = payment.SessionEnded
+		}
+	})
+	return p.answer(s, err)
+}
+
+// Capture implements payment.Gateway.
+func (p *Provider) Capture(ctx context.Context, sessionID string) (payment.Session, error) {
+	s, err := p.change(ctx, sessionID, func(s *session) {
+		if s.State == payment.SessionAuthorised {
+			s.State = payment.SessionPaid
 		}
 	})
 	return p.answer(s, err)
@@ -159,7 +192,10 @@ func (p *Provider) read(ctx context.Context, sessionID string) (s session, err e
 
 // change lets time pass for a session and then act on it; within a time-out nobody is
 // answered, though act has its effect.
-func (p *Provider) change(ctx context.Context, sessionID string, act func(s *session, now db.Time)) (s session, err error) {
+func (p *Provider) change(ctx context.Context, sessionID string, act func(s *session)) (s session, err error) {
+	if sessionID == never {
+		return session{ID: never, State: payment.SessionEnded}, nil
+	}
 	var now db.Time
 	err = p.tx(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now = tx.Now()
@@ -172,7 +208,7 @@ func (p *Provider) change(ctx context.Context, sessionID string, act func(s *ses
 		if act == nil || now.Before(s.SilentUntil.Time) {
 			return nil
 		}
-		act(&s, now)
+		act(&s)
 		return save(ctx, tx, &s)
 	})
 	if err == nil && now.Before(s.SilentUntil.Time) {
@@ -189,7 +225,7 @@ func (p *Provider) advance(ctx context.Context, tx *db.Tx, s *session) error {
 		s.State = payment.SessionEnded
 		return save(ctx, tx, s)
 	case s.State == payment.SessionProcessing && s.SettlesAt != nil && !now.Before(s.SettlesAt.Time):
-		s.State, s.SettlesAt = payment.SessionPaid, nil
+		s.State, s.SettlesAt = s.arrived(), nil
 		if s.Reason != "" {
 			s.State = payment.SessionDeclined
 		}

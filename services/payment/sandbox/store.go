@@ -12,14 +12,14 @@ import (
 )
 
 const columns = `tenant_id, id, attempt_id, transaction_id, amount, currency, method, detail, payee, reference, subject,
-	return_url, service_url, state, reason, expires_at, settles_at, silent_until`
+	return_url, service_url, state, reason, expires_at, settles_at, silent_until, hold, shaky`
 
 // insert stores a session, unless its attempt has one.
 func insert(ctx context.Context, tx *db.Tx, s *session) error {
-	_, err := tx.Exec(ctx, `INSERT INTO sandbox_sessions (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	_, err := tx.Exec(ctx, `INSERT INTO sandbox_sessions (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (tenant_id, attempt_id) DO NOTHING`,
 		s.Tenant, s.ID, s.Attempt, s.Transaction, s.Amount, s.Currency, s.Method, s.Detail, s.Payee, s.Reference, s.Subject,
-		s.ReturnURL, s.ServiceURL, s.State, s.Reason, s.ExpiresAt, s.SettlesAt, s.SilentUntil)
+		s.ReturnURL, s.ServiceURL, s.State, s.Reason, s.ExpiresAt, s.SettlesAt, s.SilentUntil, s.Hold, s.Shaky)
 	return err
 }
 
@@ -38,8 +38,8 @@ func lock(ctx context.Context, tx *db.Tx, sessionID string) (s session, err erro
 }
 
 func save(ctx context.Context, tx *db.Tx, s *session) error {
-	_, err := tx.Exec(ctx, `UPDATE sandbox_sessions SET state = ?, reason = ?, settles_at = ?, silent_until = ? WHERE tenant_id = ? AND id = ?`,
-		s.State, s.Reason, s.SettlesAt, s.SilentUntil, s.Tenant, s.ID)
+	_, err := tx.Exec(ctx, `UPDATE sandbox_sessions SET state = ?, reason = ?, settles_at = ?, silent_until = ?, shaky = ? WHERE tenant_id = ? AND id = ?`,
+		s.State, s.Reason, s.SettlesAt, s.SilentUntil, s.Shaky, s.Tenant, s.ID)
 	return err
 }
 

@@ -14,6 +14,7 @@ var Texts = web.Texts{
 	"subject":   {"Wofür", "For"},
 	"reference": {"Verwendungszweck", "Reference"},
 	"pay":       {"Bezahlen", "Pay"},
+	"hold":      {"Betrag reservieren", "Reserve the amount"},
 	"cancel":    {"Abbrechen", "Cancel"},
 	"cases":     {"Testfälle", "Test cases"},
 	"over":      {"Diese Sitzung ist beendet", "This session is over"},
@@ -26,6 +27,7 @@ var Texts = web.Texts{
 	"case.close":          {"Bezahlen und den Browser schließen", "Pay and close the browser"},
 	"case.late":           {"Bezahlen, das Geld kommt später an", "Pay, the money arrives later"},
 	"case.late-decline":   {"Bezahlen, die Bank lehnt später ab", "Pay, the bank declines later"},
+	"case.shaky":          {"Bezahlen, eine Erstattung kommt später zurück", "Pay, a refund comes back later"},
 	"case.timeout":        {"Bezahlen, dann Zeitüberschreitung", "Pay, then a time-out"},
 
 	"closed":       {"Bezahlt, Browser geschlossen", "Paid, browser closed"},

@@ -14,6 +14,7 @@ import (
 	"github.com/stripe/stripe-go/v79/balancetransaction"
 	"github.com/stripe/stripe-go/v79/checkout/session"
 	"github.com/stripe/stripe-go/v79/dispute"
+	"github.com/stripe/stripe-go/v79/paymentintent"
 	"github.com/stripe/stripe-go/v79/payout"
 	"github.com/stripe/stripe-go/v79/refund"
 
@@ -26,6 +27,7 @@ const maxAnswer = 8 << 20
 // api is the part of stripe-go that is used, with a key of its own: nothing of it is global.
 type api struct {
 	sessions session.Client
+	intents  paymentintent.Client
 	refunds  refund.Client
 	disputes dispute.Client
 	payouts  payout.Client
@@ -45,7 +47,8 @@ func newAPI(cfg payment.StripeConfig, timeout time.Duration) api {
 		}}},
 	})
 	return api{
-		sessions: session.Client{B: backend, Key: cfg.SecretKey}, refunds: refund.Client{B: backend, Key: cfg.SecretKey},
+		sessions: session.Client{B: backend, Key: cfg.SecretKey}, intents: paymentintent.Client{B: backend, Key: cfg.SecretKey},
+		refunds: refund.Client{B: backend, Key: cfg.SecretKey},
 		disputes: dispute.Client{B: backend, Key: cfg.SecretKey}, payouts: payout.Client{B: backend, Key: cfg.SecretKey},
 		balance:  balancetransaction.Client{B: backend, Key: cfg.SecretKey},
 		accounts: account.Client{B: backend, Key: cfg.SecretKey}, links: accountlink.Client{B: backend, Key: cfg.SecretKey},

@@ -190,6 +190,13 @@ func (g *Gateway) checkout(ctx context.Context, acct string, c payment.Checkout)
 	if latest := now.Add(longest); ends.After(latest) {
 		ends = latest
 	}
+	var capture *string
+	if c.Hold {
+		if types[0] != "card" {
+			return nil, fmt.Errorf("stripe: money of %s %s cannot be held; change the offer", c.Method, c.Detail)
+		}
+		capture = stripego.String(string(stripego.PaymentIntentCaptureMethodManual))
+	}
 	names := map[string]string{metaTenant: c.Tenant.String(), metaTransaction: c.Transaction.String(), metaAttempt: c.Attempt.String()}
 	return &stripego.CheckoutSessionParams{
 		Params:            params(ctx, acct, "session:"+c.Attempt.String()),
@@ -202,7 +209,7 @@ func (g *Gateway) checkout(ctx context.Context, acct string, c payment.Checkout)
 		CancelURL:         stripego.String(c.ReturnURL),
 		ExpiresAt:         stripego.Int64(ends.Unix()),
 		PaymentIntentData: &stripego.CheckoutSessionPaymentIntentDataParams{
-			Description: stripego.String(c.Reference), Metadata: names,
+			Description: stripego.String(c.Reference), Metadata: names, CaptureMethod: capture,
 		},
 		PaymentMethodTypes: stripego.StringSlice(types),
 		LineItems: []*stripego.CheckoutSessionLineItemParams{{
@@ -267,7 +274,7 @@ func (g *Gateway) End(ctx context.Context, session string) (payment.Session, err
 	}
 	ended, err := g.api.sessions.Expire(cs, &stripego.CheckoutSessionExpireParams{Params: params(ctx, acct, ""), Expand: expanded("")})
 	if _, over := refused(err, stripego.ErrorTypeInvalidRequest, http.StatusBadRequest); over { // it is not open any more
-		return g.Get(ctx, session)
+		return g.release(ctx, acct, cs)
 	}
 	if err != nil {
 		return payment.Session{}, failed("expire session "+cs, acct, err)
@@ -288,7 +295,7 @@ func (g *Gateway) answer(acct string, cs *stripego.CheckoutSession, err error) (
 	}
 	intent := cs.PaymentIntent
 	switch {
-	case cs.PaymentStatus == stripego.CheckoutSessionPaymentStatusPaid:
+	case cs.PaymentStatus == stripego.CheckoutSessionPaymentStatusPaid || held(intent) && intent.Status == stripego.PaymentIntentStatusSucceeded:
 		if intent == nil || intent.Status != stripego.PaymentIntentStatusSucceeded {
 			return s, fmt.Errorf("stripe: session %s is paid, but by no payment intent that succeeded", cs.ID)
 		}
@@ -301,6 +308,11 @@ func (g *Gateway) answer(acct string, cs *stripego.CheckoutSession, err error) (
 		s.State = payment.SessionOpen
 	case cs.Status == stripego.CheckoutSessionStatusExpired:
 		s.State = payment.SessionEnded
+	case cs.Status == stripego.CheckoutSessionStatusComplete && held(intent) && intent.Status == stripego.PaymentIntentStatusRequiresCapture:
+		s.State = payment.SessionAuthorised
+		s.Amount, s.Currency = money.Amount(intent.AmountCapturable), strings.ToUpper(string(intent.Currency))
+	case cs.Status == stripego.CheckoutSessionStatusComplete && held(intent) && intent.Status == stripego.PaymentIntentStatusCanceled:
+		s.State = payment.SessionEnded // released by us, or the hold has lapsed
 	case cs.Status == stripego.CheckoutSessionStatusComplete && intent != nil:
 		switch intent.Status {
 		case stripego.PaymentIntentStatusRequiresPaymentMethod, stripego.PaymentIntentStatusCanceled: // a debit that came back

@@ -75,6 +75,11 @@ func (g *gateway) session(id string, state payment.SessionState) payment.Session
 	return payment.Session{ID: id, URL: g.base + "/pay/transfer/" + id, State: state}
 }
 
+// Capture implements payment.Gateway: a transfer is never held.
+func (g *gateway) Capture(_ context.Context, session string) (payment.Session, error) {
+	return payment.Session{}, fmt.Errorf("transfer: no money is held by %s", session)
+}
+
 // Refund implements payment.Gateway: nobody can send the money back for the treasury.
 func (g *gateway) Refund(_ context.Context, r payment.RefundOrder) (payment.RefundResult, error) {
 	return payment.RefundResult{ID: r.Refund.String(), State: payment.RefundFailed, Reason: "bank_transfer"}, nil

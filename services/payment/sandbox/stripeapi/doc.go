@@ -8,7 +8,8 @@
 // least once, and shuffled and repeated if the caller wants it so.
 //
 // Like Stripe it has Checkout Sessions as direct charges on connected accounts (header
-// Stripe-Account), PaymentIntents, Charges, Refunds that can still fail later, Disputes,
+// Stripe-Account), PaymentIntents, also such that hold the money for up to seven days until it is
+// captured or released, Charges, Refunds that can still fail later, Disputes,
 // Payouts and balance transactions; idempotency keys that live for a day; errors in Stripe's
 // shape; and it refuses parameters that it does not know. Its answers are held against answers
 // recorded from Stripe (testdata, see the LICENSE there) and against those of stripe-mock. What only

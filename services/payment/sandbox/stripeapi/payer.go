@@ -34,8 +34,8 @@ func declines() map[string]decline {
 }
 
 // Pay lets the payer of an open session pay with the card, or with the account of a SEPA debit,
-// and returns how the PaymentIntent stands afterwards: succeeded, requires_action,
-// requires_payment_method, processing.
+// and returns how the PaymentIntent stands afterwards: succeeded, requires_capture,
+// requires_action, requires_payment_method, processing.
 func (s *Server) Pay(sessionID, number string) (status string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *Server) charge(in *intent, number, status string) *charge {
 	return ch
 }
 
-// collect asks the bank for the money of a card.
+// collect asks the bank for the money of a card, or to hold it.
 func (s *Server) collect(in *intent, number string) {
 	if why, refused := declines()[number]; refused {
 		s.fail(in, s.charge(in, number, "failed"), why)
@@ -124,19 +124,27 @@ func (s *Server) collect(in *intent, number string) {
 	}
 	ch := s.charge(in, number, "pending")
 	in.session.status = "complete"
-	s.succeed(in, ch)
+	if in.session.manual {
+		s.hold(in, ch)
+	} else {
+		s.succeed(in, ch)
+	}
 	s.tell(in.session.account, "checkout.session.completed", s.sessionDoc(in.session, nil))
 }
 
 func (s *Server) succeed(in *intent, ch *charge) {
 	cs := in.session
-	in.status, ch.status = "succeeded", "succeeded"
+	arrived := "charge.succeeded"
+	if ch.status == "succeeded" { // it was held
+		arrived = "charge.captured"
+	}
+	in.status, ch.status, ch.captured = "succeeded", "succeeded", true
 	kind, fee := "charge", cs.amount*15/1000+25 // 1.5 % and 25 cents
 	if in.method != "card" {
 		kind, fee = "payment", 35
 	}
 	ch.txn = s.book(txn{account: cs.account, kind: kind, source: ch.id, amount: cs.amount, fee: fee, feeText: "Stripe processing fees"})
-	s.tell(cs.account, "charge.succeeded", s.chargeDoc(ch, nil))
+	s.tell(cs.account, arrived, s.chargeDoc(ch, nil))
 	s.tell(cs.account, "payment_intent.succeeded", s.intentDoc(in, nil))
 }
 

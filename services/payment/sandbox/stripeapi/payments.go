@@ -10,11 +10,13 @@ type intent struct {
 	id        string
 	session   *session
 	created   time.Time
-	status    string // requires_payment_method, requires_action, processing, succeeded, canceled
+	status    string // requires_payment_method, requires_action, processing, requires_capture, succeeded, canceled
 	method    string // type of the payment method that was used last
 	action    doc    // next_action
 	lastError doc
 	charges   []*charge
+	canceled  time.Time
+	why       string // cancellation_reason
 }
 
 // charge is one try to take money.
@@ -22,7 +24,8 @@ type charge struct {
 	id       string
 	intent   *intent
 	created  time.Time
-	status   string // pending, succeeded, failed
+	status   string // pending, succeeded, failed; succeeded is also that the money is held
+	captured bool
 	failure  decline
 	number   string // of the card or account, of the test ones
 	refunded int64
@@ -58,11 +61,20 @@ func (in *intent) latest() *charge {
 
 func (s *Server) intentDoc(in *intent, x expand) doc {
 	cs := in.session
-	received := int64(0)
-	if in.status == "succeeded" {
+	received, capturable, capture := int64(0), int64(0), "automatic_async"
+	switch in.status {
+	case "succeeded":
 		received = cs.amount
+	case "requires_capture":
+		capturable = cs.amount
 	}
-	var latest, method any
+	if cs.manual {
+		capture = "manual"
+	}
+	var latest, method, canceled any
+	if !in.canceled.IsZero() {
+		canceled = in.canceled.Unix()
+	}
 	if ch := in.latest(); ch != nil {
 		latest = x.ref("latest_charge", ch.id, func(x expand) doc { return s.chargeDoc(ch, x) })
 	}
@@ -70,8 +82,8 @@ func (s *Server) intentDoc(in *intent, x expand) doc {
 		method = "pm_" + in.id
 	}
 	return doc{
-		"id": in.id, "object": "payment_intent", "amount": cs.amount, "amount_capturable": 0, "amount_received": received, "application": nil,
-		"application_fee_amount": nil, "canceled_at": nil, "cancellation_reason": nil, "capture_method": "automatic_async", "client_secret": in.id + "_secret",
+		"id": in.id, "object": "payment_intent", "amount": cs.amount, "amount_capturable": capturable, "amount_received": received, "application": nil,
+		"application_fee_amount": nil, "canceled_at": canceled, "cancellation_reason": null(in.why), "capture_method": capture, "client_secret": in.id + "_secret",
 		"confirmation_method": "automatic", "created": in.created.Unix(), "currency": cs.currency, "customer": nil, "description": null(cs.description),
 		"invoice": nil, "last_payment_error": in.lastError, "latest_charge": latest, "livemode": s.opts.Livemode, "metadata": cs.intentMetadata,
 		"next_action": in.action, "on_behalf_of": nil, "payment_method": method, "payment_method_options": doc{"card": doc{"request_three_d_secure": "automatic"}},
@@ -83,7 +95,7 @@ func (s *Server) intentDoc(in *intent, x expand) doc {
 func (s *Server) chargeDoc(ch *charge, x expand) doc {
 	cs := ch.intent.session
 	captured, outcome := int64(0), doc{"network_status": "approved_by_network", "reason": nil, "risk_level": "normal", "risk_score": 24, "seller_message": "Payment complete.", "type": "authorized"}
-	if ch.status == "succeeded" {
+	if ch.captured {
 		captured = cs.amount
 	}
 	if ch.status == "failed" {
@@ -100,7 +112,7 @@ func (s *Server) chargeDoc(ch *charge, x expand) doc {
 		"id": ch.id, "object": "charge", "amount": cs.amount, "amount_captured": captured, "amount_refunded": ch.refunded, "application": nil,
 		"application_fee": nil, "application_fee_amount": nil, "balance_transaction": balance,
 		"billing_details":                 doc{"address": doc{"city": nil, "country": nil, "line1": nil, "line2": nil, "postal_code": nil, "state": nil}, "email": nil, "name": nil, "phone": nil},
-		"calculated_statement_descriptor": "Stripe", "captured": ch.status == "succeeded", "created": ch.created.Unix(), "currency": cs.currency,
+		"calculated_statement_descriptor": "Stripe", "captured": ch.captured, "created": ch.created.Unix(), "currency": cs.currency,
 		"customer": nil, "description": null(cs.description), "disputed": ch.disputed, "failure_code": null(ch.failure.code),
 		"failure_message": null(ch.failure.message), "fraud_details": doc{}, "invoice": nil, "livemode": s.opts.Livemode, "metadata": cs.intentMetadata,
 		"on_behalf_of": nil, "outcome": outcome, "paid": ch.status == "succeeded", "payment_intent": ch.intent.id, "payment_method": "pm_" + ch.intent.id,

@@ -61,11 +61,13 @@ func New(o Options) *Server {
 	}
 	s.handle("POST /v1/checkout/sessions", s.createSession, "cancel_url", "client_reference_id", "expires_at", "line_items[][price_data][currency]",
 		"line_items[][price_data][product_data][name]", "line_items[][price_data][unit_amount]", "line_items[][quantity]", "locale", "metadata[*]", "mode",
-		"payment_intent_data[description]", "payment_intent_data[metadata][*]", "payment_method_types[]", "submit_type", "success_url")
+		"payment_intent_data[capture_method]", "payment_intent_data[description]", "payment_intent_data[metadata][*]", "payment_method_types[]", "submit_type", "success_url")
 	s.handle("GET /v1/checkout/sessions", s.listSessions, "created[gte]", "created[lte]", "limit", "starting_after")
 	s.handle("GET /v1/checkout/sessions/{id}", s.getSession)
 	s.handle("POST /v1/checkout/sessions/{id}/expire", s.expireSession)
 	s.handle("GET /v1/payment_intents/{id}", s.getIntent)
+	s.handle("POST /v1/payment_intents/{id}/capture", s.captureIntent)
+	s.handle("POST /v1/payment_intents/{id}/cancel", s.cancelIntent, "cancellation_reason")
 	s.handle("GET /v1/charges/{id}", s.getCharge)
 	s.handle("POST /v1/refunds", s.createRefund, "amount", "metadata[*]", "payment_intent", "reason")
 	s.handle("GET /v1/refunds", s.listRefunds, "payment_intent", "limit", "starting_after")

@@ -17,6 +17,7 @@ type session struct {
 	description                                  string
 	metadata, intentMetadata                     map[string]string
 	methods                                      []string
+	manual                                       bool    // the money is held until it is captured
 	intent                                       *intent // made by the first try to pay
 }
 
@@ -81,8 +82,29 @@ func (s *Server) createSession(c *call) (doc, error) {
 	if len(made.methods) == 0 {
 		made.methods = []string{"card"}
 	}
+	if made.manual, err = captureMethod(c, made.methods); err != nil {
+		return nil, err
+	}
 	s.sessions = append(s.sessions, made)
 	return s.sessionDoc(made, c.expand), nil
+}
+
+// captureMethod reports whether the money of a session is to be held.
+func captureMethod(c *call, methods []string) (manual bool, err error) {
+	const name = "payment_intent_data[capture_method]"
+	switch how := c.form.Get(name); how {
+	case "", "automatic", "automatic_async":
+		return false, nil
+	case "manual":
+	default:
+		return false, invalid(http.StatusBadRequest, "", name, "Invalid capture_method: must be one of automatic, automatic_async, or manual")
+	}
+	for _, m := range methods {
+		if !slices.Contains([]string{"card", "paypal", "link", "klarna"}, m) {
+			return false, invalid(http.StatusBadRequest, "", name, "The payment method type %s does not support manual capture.", m)
+		}
+	}
+	return true, nil
 }
 
 // session finds a session of the account, as it is by now.
@@ -96,10 +118,14 @@ func (s *Server) session(account, id string) (*session, error) {
 	return nil, missing("checkout.session", id)
 }
 
-// lapse expires an open session whose time is over.
+// lapse expires an open session whose time is over, and releases money that was held for too long.
 func (s *Server) lapse(cs *session) {
 	if cs.status == "open" && !s.opts.Clock().Before(cs.expires) {
 		s.close(cs)
+	}
+	if in := cs.intent; in != nil && in.status == "requires_capture" && !s.opts.Clock().Before(in.latest().created.Add(holds)) {
+		s.tell(cs.account, "charge.expired", s.chargeDoc(in.latest(), nil))
+		s.letGo(in, "automatic")
 	}
 }
 
