@@ -47,4 +47,4 @@ func layers() map[string]layer {
 
 // below lists the packages that their own service builds on: they know neither it nor any
 // outside system or standard. Everything else in a service's folder is an adapter on top of it.
-func below() []string { return []string{"services/payment/ledger"} }
+func below() []string { return []string{"services/payment/ledger", "services/payment/settlement"} }

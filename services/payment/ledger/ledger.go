@@ -31,6 +31,8 @@ const (
 	Bank     Account = "bank"     // what arrived on the municipality's own account
 	Fees     Account = "fees"     // what providers kept
 	Disputed Account = "disputed" // what providers hold back while a payer objects
+	// Chargebacks is what payers' banks took back for good.
+	Chargebacks Account = "chargebacks"
 
 	revenue  = "revenue/"
 	clearing = "clearing/"
@@ -61,8 +63,10 @@ const (
 	RefundFailed Kind = "refund_failed" // what was to be given back came back
 	Payout       Kind = "payout"        // the provider paid out to the bank
 	Fee          Kind = "fee"
-	Dispute      Kind = "dispute"     // the provider took money back because the payer objected
-	DisputeWon   Kind = "dispute_won" // and gave it back
+	Dispute      Kind = "dispute"       // the provider took money back because the payer objected
+	DisputeWon   Kind = "dispute_won"   // and gave it back
+	DisputeLost  Kind = "dispute_lost"  // and keeps it
+	PayoutFailed Kind = "payout_failed" // the bank did not take the payout
 )
 
 // Move is an amount that goes from one account to another: Debit gets it, Credit gives it.
