@@ -143,7 +143,7 @@ func methodDetails(method, number string) doc {
 
 // txn is a balance transaction: what an object did to the account's balance.
 type txn struct {
-	id, account, kind, source string // kind: charge, payment, refund, payment_refund, adjustment, payout
+	id, account, kind, source string // kind: charge, payment, refund, payment_refund, refund_failure, adjustment, payout, payout_failure
 	created                   time.Time
 	amount, fee               int64
 	feeText                   string
@@ -163,7 +163,12 @@ func (s *Server) txnDoc(t *txn, x expand) doc {
 		fees = append(fees, doc{"amount": t.fee, "application": nil, "currency": "eur", "description": t.feeText, "type": "stripe_fee"})
 	}
 	category := map[string]string{"payment": "charge", "payment_refund": "refund", "adjustment": "dispute"}[t.kind]
-	if category == "" {
+	switch {
+	case t.kind == "adjustment" && t.amount > 0:
+		category = "dispute_reversal"
+	case t.kind == "payout_failure":
+		category = "payout_reversal"
+	case category == "":
 		category = t.kind
 	}
 	return doc{
@@ -201,116 +206,6 @@ func (s *Server) listTxns(c *call) (doc, error) {
 		}
 	}
 	return list(c, "/v1/balance_transactions", found, func(t *txn) string { return t.id }, func(t *txn) doc { return s.txnDoc(t, c.expand["data"]) })
-}
-
-// payout is money on its way to the account's bank.
-type payout struct {
-	id, account string
-	created     time.Time
-	amount      int64
-	status      string
-	txn         *txn
-}
-
-// Payout pays out what the account has, if it has anything, and returns its id. It arrives at once.
-func (s *Server) Payout(account string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := &payout{id: s.newID("po"), account: account, created: s.opts.Clock(), status: "paid"}
-	for _, t := range s.txns {
-		if t.account == account && t.payout == "" {
-			t.payout = p.id
-			p.amount += t.amount - t.fee
-		}
-	}
-	if p.amount <= 0 {
-		return ""
-	}
-	p.txn = s.book(txn{account: account, kind: "payout", source: p.id, amount: -p.amount, payout: p.id})
-	s.payouts[p.id] = p
-	for _, event := range []string{"payout.created", "payout.paid", "payout.reconciliation_completed"} {
-		s.tell(account, event, s.payoutDoc(p))
-	}
-	return p.id
-}
-
-func (s *Server) getPayout(c *call) (doc, error) {
-	p, ok := s.payouts[c.path("id")]
-	if !ok || p.account != c.account {
-		return nil, missing("payout", c.path("id"))
-	}
-	return s.payoutDoc(p), nil
-}
-
-func (s *Server) payoutDoc(p *payout) doc {
-	return doc{
-		"id": p.id, "object": "payout", "amount": p.amount, "arrival_date": p.created.Add(24 * time.Hour).Unix(), "automatic": true,
-		"balance_transaction": p.txn.id, "created": p.created.Unix(), "currency": "eur", "description": "STRIPE PAYOUT", "destination": "ba_1",
-		"failure_balance_transaction": nil, "failure_code": nil, "failure_message": nil, "livemode": s.opts.Livemode, "metadata": doc{},
-		"method": "standard", "reconciliation_status": "completed", "source_type": "card", "statement_descriptor": nil, "status": p.status, "type": "bank_account",
-	}
-}
-
-// dispute is a payer's bank that wants the money back.
-type dispute struct {
-	id      string
-	charge  *charge
-	created time.Time
-	status  string // needs_response, won, lost
-	txns    []*txn
-}
-
-// Dispute lets the payer of a session dispute its charge, and returns the dispute's id.
-func (s *Server) Dispute(sessionID string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ch, err := s.paidCharge(sessionID)
-	if err != nil {
-		return "", err
-	}
-	cs := ch.intent.session
-	d := &dispute{id: s.newID("du"), charge: ch, created: s.opts.Clock(), status: "needs_response"}
-	ch.disputed = true
-	d.txns = []*txn{s.book(txn{account: cs.account, kind: "adjustment", source: d.id, amount: -cs.amount, fee: 2000, feeText: "Dispute fee"})}
-	s.disputes[d.id] = d
-	s.tell(cs.account, "charge.dispute.created", s.disputeDoc(d, nil))
-	s.tell(cs.account, "charge.dispute.funds_withdrawn", s.disputeDoc(d, nil))
-	return d.id, nil
-}
-
-// Decide ends a dispute: won gives the money back to the account.
-func (s *Server) Decide(disputeID string, won bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d := s.disputes[disputeID]
-	d.status = "lost"
-	if won {
-		d.status = "won"
-		d.txns = append(d.txns, s.book(txn{account: d.charge.intent.session.account, kind: "adjustment", source: d.id, amount: d.charge.intent.session.amount}))
-	}
-	s.tell(d.charge.intent.session.account, "charge.dispute.closed", s.disputeDoc(d, nil))
-}
-
-func (s *Server) getDispute(c *call) (doc, error) {
-	d, ok := s.disputes[c.path("id")]
-	if !ok || d.charge.intent.session.account != c.account {
-		return nil, missing("dispute", c.path("id"))
-	}
-	return s.disputeDoc(d, c.expand), nil
-}
-
-func (s *Server) disputeDoc(d *dispute, x expand) doc {
-	txns := []doc{}
-	for _, t := range d.txns {
-		txns = append(txns, s.txnDoc(t, nil))
-	}
-	return doc{
-		"id": d.id, "object": "dispute", "amount": d.charge.intent.session.amount, "balance_transactions": txns,
-		"charge":  x.ref("charge", d.charge.id, func(x expand) doc { return s.chargeDoc(d.charge, x) }),
-		"created": d.created.Unix(), "currency": "eur", "evidence": doc{},
-		"evidence_details":     doc{"due_by": d.created.Add(7 * 24 * time.Hour).Unix(), "has_evidence": false, "past_due": false, "submission_count": 0},
-		"is_charge_refundable": false, "livemode": s.opts.Livemode, "metadata": doc{}, "payment_intent": d.charge.intent.id, "reason": "general", "status": d.status,
-	}
 }
 
 // paidCharge is the charge by which a session was paid.

@@ -78,12 +78,23 @@ func (s *Server) settleRefund(r *refund) {
 	case r.status == "pending":
 		r.status = "succeeded"
 	case r.status == "succeeded" && r.charge.number == CardRefundFails:
-		r.status, r.failure = "failed", "expired_or_canceled_card"
-		r.charge.refunded -= r.amount
-		r.back = s.book(txn{account: r.account, kind: "refund_failure", source: r.id, amount: r.amount})
+		s.failRefund(r, "expired_or_canceled_card")
+		return
 	default:
 		return
 	}
+	s.tellRefund(r)
+}
+
+// failRefund takes a refund back: the account has the money again.
+func (s *Server) failRefund(r *refund, why string) {
+	r.status, r.failure = "failed", why
+	r.charge.refunded -= r.amount
+	r.back = s.book(txn{account: r.account, kind: "refund_failure", source: r.id, amount: r.amount})
+	s.tellRefund(r)
+}
+
+func (s *Server) tellRefund(r *refund) {
 	s.tell(r.account, "refund.updated", s.refundDoc(r, nil))
 	s.tell(r.account, "charge.refund.updated", s.refundDoc(r, nil))
 }
@@ -120,6 +131,18 @@ func (s *Server) refundDoc(r *refund, x expand) doc {
 		d["failure_balance_transaction"], d["failure_reason"] = r.back.id, r.failure
 	}
 	return d
+}
+
+// Taken is what was taken from payers, in cents: not what is only held.
+func (s *Server) Taken() (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.txns {
+		if t.kind == "charge" || t.kind == "payment" {
+			sum += t.amount
+		}
+	}
+	return sum
 }
 
 // Refunded is what went back to payers and stayed there, in cents.
