@@ -25,13 +25,13 @@ func (a api) get(ctx context.Context, service, path string, dst any) error {
 	return a.call(ctx, http.MethodGet, service, path, nil, dst)
 }
 
-// post sends a JSON document; dst may be nil.
-func (a api) post(ctx context.Context, service, path string, body, dst any) error {
-	return a.call(ctx, http.MethodPost, service, path, body, dst)
+// post sends a JSON document, and takes success for an answer.
+func (a api) post(ctx context.Context, service, path string, body any) error {
+	return a.call(ctx, http.MethodPost, service, path, body, nil)
 }
 
-func (a api) call(ctx context.Context, method, service, path string, body, dst any) (err error) {
-	resp, err := a.do(ctx, method, service, path, body)
+func (a api) call(ctx context.Context, method, service, path string, body, dst any, headers ...string) (err error) {
+	resp, err := a.do(ctx, method, service, path, body, headers...)
 	if err != nil {
 		return err
 	}
@@ -45,10 +45,11 @@ func (a api) call(ctx context.Context, method, service, path string, body, dst a
 	return nil
 }
 
-// do returns a successful answer, whose body the caller closes, or the service's fault.
-func (a api) do(ctx context.Context, method, service, path string, body any) (*http.Response, error) {
-	var r io.Reader
-	if body != nil {
+// do returns a successful answer, whose body the caller closes, or the service's fault. A body
+// that is a reader is sent as it is, anything else as JSON. headers are pairs of name and value.
+func (a api) do(ctx context.Context, method, service, path string, body any, headers ...string) (*http.Response, error) {
+	r, isRaw := body.(io.Reader)
+	if body != nil && !isRaw {
 		text, err := json.Marshal(body)
 		if err != nil {
 			return nil, err
@@ -61,6 +62,9 @@ func (a api) do(ctx context.Context, method, service, path string, body any) (*h
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	if s, ok := login.From(ctx); ok {
 		req.Header.Set("Authorization", "Bearer "+s.Token)

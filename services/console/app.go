@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"time"
 
 	"basisdienste/platform/authn"
 	"basisdienste/platform/login"
@@ -21,6 +22,8 @@ var templates embed.FS
 type console struct {
 	site  *web.Site
 	login *login.Login
+	clock func() time.Time
+	zone  *time.Location // in which a day begins and ends
 	dir   *tenantdir.Dir
 	api   api
 	demo  bool
@@ -44,7 +47,11 @@ func open(_ context.Context, h *run.Host) (run.Unit, error) {
 	if err != nil {
 		return run.Unit{}, err
 	}
-	c := &console{site: site, login: l, dir: h.Dir, api: api{h.Services}, demo: h.Demo}
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		return run.Unit{}, err
+	}
+	c := &console{site: site, login: l, clock: h.Clock, zone: zone, dir: h.Dir, api: api{h.Services}, demo: h.Demo}
 	c.routes(h)
 	return run.Unit{Seed: c.seed}, nil
 }
@@ -71,6 +78,16 @@ func (c *console) routes(h *run.Host) {
 	m.Handle("GET /t/{tenant}/staff/applications/{id}/files/{file}", staff(c.file))
 	m.Handle("POST /t/{tenant}/staff/applications/{id}/accept", staff(c.accept))
 	m.Handle("POST /t/{tenant}/staff/applications/{id}/reject", staff(c.reject))
+
+	m.Handle("GET /t/{tenant}/staff/payments", staff(c.payments))
+	m.Handle("GET /t/{tenant}/staff/payments/{id}", staff(c.payment))
+	m.Handle("GET /t/{tenant}/staff/payments/{id}/withdraw", staff(c.askWithdraw))
+	m.Handle("POST /t/{tenant}/staff/payments/{id}/withdraw", staff(c.withdraw))
+	m.Handle("GET /t/{tenant}/staff/payments/{id}/refund", staff(c.askRefund))
+	m.Handle("POST /t/{tenant}/staff/payments/{id}/refund", staff(c.requestRefund))
+	m.Handle("POST /t/{tenant}/staff/payments/{id}/refunds/{refund}/approve", staff(c.approveRefund))
+	m.Handle("POST /t/{tenant}/staff/payments/{id}/refunds/{refund}/reject", staff(c.rejectRefund))
+	m.Handle("GET /t/{tenant}/staff/refunds", staff(c.waitingRefunds))
 
 	c.login.Routes(m, "/operator")
 	operator := func(f http.HandlerFunc) http.Handler {

@@ -164,7 +164,7 @@ func (c *console) change(w http.ResponseWriter, r *http.Request, action string) 
 		return
 	}
 	body := map[string]string{"reason": r.PostForm.Get("reason")}
-	if err := c.api.post(r.Context(), "tenants", "/tenants/v1/tenants/"+slug+"/"+action, body, nil); err != nil {
+	if err := c.api.post(r.Context(), "tenants", "/tenants/v1/tenants/"+slug+"/"+action, body); err != nil {
 		c.site.ErrorPage(w, r, err)
 		return
 	}
@@ -312,7 +312,7 @@ func joinedOrEmpty(list []string) string {
 func (c *console) replay(w http.ResponseWriter, r *http.Request) {
 	service := r.PathValue("service")
 	path := "/" + service + "/v1/events/dead/" + url.PathEscape(r.PathValue("consumer")) + "/" + url.PathEscape(r.PathValue("id")) + "/replay"
-	if err := c.api.post(r.Context(), service, path, nil, nil); err != nil {
+	if err := c.api.post(r.Context(), service, path, nil); err != nil {
 		c.site.ErrorPage(w, r, err)
 		return
 	}

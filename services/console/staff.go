@@ -26,12 +26,20 @@ type applicationView struct {
 // states in which staff looks for applications.
 var states = []string{"delivered", "awaiting_payment", "accepted", "rejected", "withdrawn"}
 
+// staffPage is the frame of the staff's pages: its navigation has what the person's roles let
+// through at the services, and no more.
 func (c *console) staffPage(r *http.Request, title string) web.Page {
 	s, _ := login.From(r.Context())
 	base := staffBase(r)
-	return web.Page{Title: title, User: s.DisplayName(), Logout: "/t/" + slugOf(r) + "/console/logout", Wide: true, Nav: []web.Link{
-		{URL: base, Text: c.site.T(r, "staff.applications"), Current: r.URL.Path == base},
-	}}
+	nav := []web.Link{
+		{URL: base, Text: c.site.T(r, "staff.applications")},
+		{URL: base + "/payments", Text: c.site.T(r, "staff.payments")},
+		{URL: base + "/refunds", Text: c.site.T(r, "staff.refunds")},
+	}
+	for i := range nav {
+		nav[i].Current = nav[i].URL == r.URL.Path
+	}
+	return web.Page{Title: title, User: s.DisplayName(), Logout: "/t/" + slugOf(r) + "/console/logout", Wide: true, Nav: nav}
 }
 
 func slugOf(r *http.Request) string {
@@ -192,7 +200,7 @@ func (c *console) reject(w http.ResponseWriter, r *http.Request) {
 
 func (c *console) decide(w http.ResponseWriter, r *http.Request, decision string, body any) {
 	applicationID := url.PathEscape(r.PathValue("id"))
-	if err := c.api.post(r.Context(), "forms", formsBase(r)+"/"+applicationID+"/"+decision, body, nil); err != nil {
+	if err := c.api.post(r.Context(), "forms", formsBase(r)+"/"+applicationID+"/"+decision, body); err != nil {
 		c.site.ErrorPage(w, r, err)
 		return
 	}

@@ -1,9 +1,24 @@
 package console
 
-import "basisdienste/platform/web"
+import (
+	"maps"
+
+	"basisdienste/platform/web"
+)
 
 // texts are German and English.
-var texts = web.Texts{
+var texts = joinTexts(ownTexts, paymentTexts)
+
+func joinTexts(parts ...web.Texts) web.Texts {
+	all := web.Texts{}
+	for _, part := range parts {
+		maps.Copy(all, part)
+	}
+	return all
+}
+
+// ownTexts are those of applications, and of the operator.
+var ownTexts = web.Texts{
 	"service": {"Online-Dienste", "Online services"},
 
 	"home.title":          {"Online-Dienste Ihrer Gemeinde", "Online services of your municipality"},
