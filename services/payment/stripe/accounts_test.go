@@ -1,16 +1,13 @@
 package stripe_test
 
 import (
-	"context"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"basisdienste/platform/authn"
-	"basisdienste/platform/db"
 	"basisdienste/platform/runtest"
 	"basisdienste/platform/tenantdir"
 	"basisdienste/services/payment"
@@ -90,13 +87,7 @@ func TestAccounts_AMunicipalityOpensItsAccountAndTakesMoney(t *testing.T) {
 			payout := o.api.Payout(v.Account)
 			o.deliver(stripeapi.Delivery{Shuffle: rand.New(rand.NewPCG(9, 9)), Times: 2})
 			o.wantState("paid to the account that was made", txID, payment.Payed)
-			o.read(weimar, func(ctx context.Context, tx *db.Tx) error {
-				list, err := stripe.Payouts(ctx, tx, o.Now().Add(-time.Hour), o.Now().Add(72*time.Hour))
-				if err != nil || len(list) != 1 || list[0].ID != payout || !list[0].Complete {
-					t.Errorf("Payouts = %+v, %v; want %s, complete", list, err, payout)
-				}
-				return nil
-			})
+			o.wantSettled(weimar, payout)
 
 			own := o.Put(withAccount(o.Tenant("suhl", "160540000000"), stripe.Own))
 			for _, method := range []string{"GET", "POST"} {
@@ -117,11 +108,5 @@ func TestAccounts_OfAMunicipalityAlone(t *testing.T) {
 	payout := o.api.Payout("")
 	o.deliver(stripeapi.Delivery{})
 	o.wantState("paid to its own account", txID, payment.Payed)
-	o.read(o.erfurt, func(ctx context.Context, tx *db.Tx) error {
-		list, err := stripe.Payouts(ctx, tx, o.Now().Add(-time.Hour), o.Now().Add(72*time.Hour))
-		if err != nil || len(list) != 1 || list[0].ID != payout {
-			t.Errorf("Payouts = %+v, %v; want %s", list, err, payout)
-		}
-		return nil
-	})
+	o.wantSettled(o.erfurt, payout)
 }

@@ -47,6 +47,7 @@ func Part() payment.Part {
 			Gateways: map[string]payment.Gateway{Name: g},
 			Jobs: []run.Job{
 				{Name: "stripe-events", Every: workEvery, Run: v.Work},
+				{Name: "stripe-payouts", Every: workEvery, Run: v.Unfinished},
 				{Name: "stripe-purge", Every: purgeEvery, Run: v.Purge},
 			},
 		}, nil

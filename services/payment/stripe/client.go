@@ -48,7 +48,7 @@ func newAPI(cfg payment.StripeConfig, timeout time.Duration) api {
 	})
 	return api{
 		sessions: session.Client{B: backend, Key: cfg.SecretKey}, intents: paymentintent.Client{B: backend, Key: cfg.SecretKey},
-		refunds: refund.Client{B: backend, Key: cfg.SecretKey},
+		refunds:  refund.Client{B: backend, Key: cfg.SecretKey},
 		disputes: dispute.Client{B: backend, Key: cfg.SecretKey}, payouts: payout.Client{B: backend, Key: cfg.SecretKey},
 		balance:  balancetransaction.Client{B: backend, Key: cfg.SecretKey},
 		accounts: account.Client{B: backend, Key: cfg.SecretKey}, links: accountlink.Client{B: backend, Key: cfg.SecretKey},

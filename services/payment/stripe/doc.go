@@ -28,10 +28,12 @@
 //   - An event is taken when its signature fits one of the secrets and its time is within
 //     300 seconds of ours, before or after. It is stored before it is answered, once; what it is
 //     about is then read again, until that works. Events of unknown objects are answered 200.
-//   - Disputes and payouts are kept as Stripe's objects stand, whatever the event was called: see
-//     Disputes, Payouts and PayoutLines, for the treasury. A payout is complete only once its
-//     lines are known and sum up to it; each names the transaction that it is of. Nothing of
-//     this is booked here.
+//   - Disputes and payouts are read as Stripe's objects stand, whatever the event was called, and
+//     handed to package settlement, which keeps and books them. A payout has lines only once Stripe
+//     has put it together and they sum up to it; each names the transaction that it is of. One that is
+//     not put together, or not paid, is read again every six hours for a month.
+//   - A refund of a disputed charge has failed: charge_disputed if Stripe refuses it,
+//     charge_for_pending_refund_disputed if it was on its way. It is not asked for again.
 //   - Errors of Stripe are passing ones to the caller and never a state. Their text holds type, code
 //     and request id, no payer's data. Telemetry is off, and what stripe-go tells of the machine is removed.
 //

@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,39 +12,68 @@ import (
 	"basisdienste/platform/db"
 	"basisdienste/platform/id"
 	"basisdienste/platform/money"
+	"basisdienste/platform/tenantdir"
+	"basisdienste/services/payment/settlement"
 )
 
 // readDispute reads a dispute at the account. Its state is that of the object: an event of
 // another name may have come before.
-func (g *Gateway) readDispute(ctx context.Context, acct, dispute string) (Dispute, error) {
+func (g *Gateway) readDispute(ctx context.Context, acct, dispute string) (settlement.Dispute, error) {
+	asked := db.NewTime(g.clock())
 	d, err := g.api.disputes.Get(dispute, &stripego.DisputeParams{Params: params(ctx, acct, ""), Expand: stripego.StringSlice([]string{"charge"})})
 	if err != nil {
-		return Dispute{}, failed("read dispute "+dispute, acct, err)
+		return settlement.Dispute{}, failed("read dispute "+dispute, acct, err)
 	}
-	seen := Dispute{
-		ID: d.ID, Amount: money.Amount(d.Amount), Currency: strings.ToUpper(string(d.Currency)), Status: string(d.Status), Reason: string(d.Reason),
-		CreatedAt: fromUnix(d.Created), ReadAt: db.NewTime(g.clock()),
+	state, ok := disputeStates[d.Status]
+	if !ok {
+		return settlement.Dispute{}, fmt.Errorf("stripe: dispute %s in state %q", d.ID, d.Status)
+	}
+	seen := settlement.Dispute{
+		Provider: Name, ID: d.ID, Amount: money.Amount(d.Amount), Currency: strings.ToUpper(string(d.Currency)), Reason: string(d.Reason), State: state,
+		CreatedAt: fromUnix(d.Created), ReadAt: asked,
 	}
 	if d.Charge != nil {
-		seen.Charge, seen.Transaction = d.Charge.ID, transactionOf(d.Charge.Metadata)
+		seen.Transaction = transactionOf(d.Charge.Metadata)
 	}
-	for _, t := range d.BalanceTransactions {
-		seen.Net += money.Amount(t.Net)
+	for _, t := range d.BalanceTransactions { // funds_withdrawn, funds_reinstated
+		seen.Taken -= money.Amount(t.Amount)
 		seen.Fee += money.Amount(t.Fee)
 	}
 	return seen, nil
 }
 
-// readPayout reads a payout and, once Stripe has put it together, its lines. Those of a payout
-// that somebody made by hand Stripe does not know.
-func (g *Gateway) readPayout(ctx context.Context, acct, payout string) (Payout, []PayoutLine, error) {
+var disputeStates = map[stripego.DisputeStatus]settlement.DisputeState{
+	stripego.DisputeStatusWarningNeedsResponse: settlement.Warning,
+	stripego.DisputeStatusWarningUnderReview:   settlement.Warning,
+	stripego.DisputeStatusWarningClosed:        settlement.Closed,
+	stripego.DisputeStatusNeedsResponse:        settlement.NeedsResponse,
+	stripego.DisputeStatusUnderReview:          settlement.UnderReview,
+	stripego.DisputeStatusWon:                  settlement.Won,
+	stripego.DisputeStatusLost:                 settlement.Lost,
+}
+
+var payoutStates = map[stripego.PayoutStatus]settlement.State{
+	stripego.PayoutStatusPending:   settlement.Pending,
+	stripego.PayoutStatusInTransit: settlement.Pending,
+	stripego.PayoutStatusPaid:      settlement.Paid,
+	stripego.PayoutStatusFailed:    settlement.Failed,
+	stripego.PayoutStatusCanceled:  settlement.Failed,
+}
+
+// readPayout reads a payout and, once Stripe has put it together, its lines and the disputes
+// among them. The lines of a payout that somebody made by hand Stripe does not know.
+func (g *Gateway) readPayout(ctx context.Context, acct, payout string) (seen settlement.Settlement, disputes []settlement.Dispute, err error) {
 	p, err := g.api.payouts.Get(payout, &stripego.PayoutParams{Params: params(ctx, acct, "")})
 	if err != nil {
-		return Payout{}, nil, failed("read payout "+payout, acct, err)
+		return seen, nil, failed("read payout "+payout, acct, err)
 	}
-	seen := Payout{
-		ID: p.ID, Amount: money.Amount(p.Amount), Currency: strings.ToUpper(string(p.Currency)), Status: string(p.Status),
-		ArrivesAt: fromUnix(p.ArrivalDate), CreatedAt: fromUnix(p.Created), ReadAt: db.NewTime(g.clock()),
+	state, ok := payoutStates[p.Status]
+	if !ok {
+		return seen, nil, fmt.Errorf("stripe: payout %s in state %q", p.ID, p.Status)
+	}
+	seen = settlement.Settlement{
+		Provider: Name, ID: p.ID, Amount: money.Amount(p.Amount), Currency: strings.ToUpper(string(p.Currency)), State: state,
+		ArrivesAt: fromUnix(p.ArrivalDate), CreatedAt: fromUnix(p.Created),
 	}
 	if p.ReconciliationStatus != stripego.PayoutReconciliationStatusCompleted {
 		return seen, nil, nil
@@ -51,16 +81,13 @@ func (g *Gateway) readPayout(ctx context.Context, acct, payout string) (Payout, 
 	list := g.api.balance.List(&stripego.BalanceTransactionListParams{
 		ListParams: listParams(ctx, acct), Payout: stripego.String(payout), Expand: stripego.StringSlice([]string{"data.source"}),
 	})
-	var lines []PayoutLine
-	var sum money.Amount
+	known := map[string]id.ID{} // transactions of disputes
 	for list.Next() {
 		t := list.BalanceTransaction()
 		if t.Type == stripego.BalanceTransactionTypePayout { // the payout itself
 			continue
 		}
-		l := PayoutLine{
-			ID: t.ID, Kind: string(t.Type), Amount: money.Amount(t.Amount), Fee: money.Amount(t.Fee), Net: money.Amount(t.Net), CreatedAt: fromUnix(t.Created),
-		}
+		l := settlement.Line{ID: t.ID, Kind: lineKind(t), Amount: money.Amount(t.Amount), Fee: money.Amount(t.Fee), Net: money.Amount(t.Net), At: fromUnix(t.Created)}
 		if s := t.Source; s != nil {
 			l.Source = s.ID
 			switch {
@@ -68,20 +95,50 @@ func (g *Gateway) readPayout(ctx context.Context, acct, payout string) (Payout, 
 				l.Transaction = transactionOf(s.Charge.Metadata)
 			case s.Refund != nil:
 				l.Transaction = transactionOf(s.Refund.Metadata)
-			case s.Dispute != nil:
-				l.dispute = true
+			case s.Dispute != nil: // names nothing of ours, but its charge does
+				if _, read := known[s.ID]; !read {
+					d, err := g.readDispute(ctx, acct, s.ID)
+					if err != nil {
+						return seen, nil, err
+					}
+					known[s.ID], disputes = d.Transaction, append(disputes, d)
+				}
+				l.Transaction = known[s.ID]
 			}
 		}
-		lines, sum = append(lines, l), sum+l.Net
+		seen.Lines = append(seen.Lines, l)
 	}
 	if err := list.Err(); err != nil {
 		return seen, nil, failed("list the lines of payout "+payout, acct, err)
 	}
-	if sum != seen.Amount {
-		return seen, nil, fmt.Errorf("stripe: the %d lines of payout %s sum up to %s, not %s", len(lines), payout, sum, seen.Amount)
-	}
 	seen.Complete = true
-	return seen, lines, nil
+	return seen, disputes, nil
+}
+
+// lineKind says what a balance transaction is about. A dispute is an adjustment whose source it
+// is: below zero when funds are withdrawn, above when they are reinstated.
+func lineKind(t *stripego.BalanceTransaction) settlement.Kind {
+	switch t.Type { //nolint:exhaustive // what a municipality's account does not have is other
+	case stripego.BalanceTransactionTypeCharge, stripego.BalanceTransactionTypePayment:
+		return settlement.LinePayment
+	case stripego.BalanceTransactionTypeRefund, stripego.BalanceTransactionTypePaymentRefund,
+		stripego.BalanceTransactionTypePaymentFailureRefund: // a debit that never arrived: takes its payment back
+		return settlement.LineRefund
+	case stripego.BalanceTransactionTypeRefundFailure:
+		return settlement.LineRefundFailed
+	case stripego.BalanceTransactionTypePayoutFailure, stripego.BalanceTransactionTypePayoutCancel:
+		return settlement.LinePayoutFailed
+	case stripego.BalanceTransactionTypeStripeFee, stripego.BalanceTransactionTypeStripeFxFee, stripego.BalanceTransactionTypeTaxFee,
+		stripego.BalanceTransactionTypeApplicationFee:
+		return settlement.LineFee
+	}
+	switch {
+	case t.Source == nil || t.Source.Dispute == nil:
+		return settlement.LineOther
+	case t.Amount > 0:
+		return settlement.LineDisputeWon
+	}
+	return settlement.LineDispute
 }
 
 func fromUnix(seconds int64) db.Time { return db.NewTime(time.Unix(seconds, 0)) }
@@ -101,33 +158,59 @@ func (v *events) followDispute(ctx context.Context, h hint) error {
 	if err != nil {
 		return err
 	}
-	return v.inTenant(ctx, h.Tenant, func(ctx context.Context, tx *db.Tx) error { return saveDispute(ctx, tx, d) })
+	return v.inTenant(ctx, h.Tenant, func(ctx context.Context, tx *db.Tx) error { return settlement.SaveDispute(ctx, tx, d) })
 }
 
 // followPayout reads a payout and keeps how it stands, with its lines and the disputes among them.
 func (v *events) followPayout(ctx context.Context, h hint) error {
-	p, lines, err := v.gateway.readPayout(ctx, h.Account, h.Subject)
+	s, disputes, err := v.gateway.readPayout(ctx, h.Account, h.Subject)
 	if err != nil {
 		return err
 	}
-	var disputes []Dispute
-	for i := range lines {
-		if l := &lines[i]; l.dispute { // names nothing of ours, but its charge does
-			d, err := v.gateway.readDispute(ctx, h.Account, l.Source)
-			if err != nil {
-				return err
-			}
-			l.Transaction, disputes = d.Transaction, append(disputes, d)
-		}
-	}
 	return v.inTenant(ctx, h.Tenant, func(ctx context.Context, tx *db.Tx) error {
 		for _, d := range disputes {
-			if err := saveDispute(ctx, tx, d); err != nil {
+			if err := settlement.SaveDispute(ctx, tx, d); err != nil {
 				return err
 			}
 		}
-		return savePayout(ctx, tx, p, lines)
+		return settlement.Save(ctx, tx, s)
 	})
+}
+
+// Unfinished reads payouts again that are not paid or not put together, in case no event tells.
+func (v *events) Unfinished(ctx context.Context) error {
+	sys := db.System(ctx)
+	var list []settlement.Due
+	err := v.db.Tx(sys, func(tx *db.Tx) (err error) {
+		list, err = settlement.Claim(sys, tx, Name, batch)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range list {
+		err := v.again(ctx, d)
+		if err == nil {
+			continue
+		}
+		if errs = append(errs, err); ctx.Err() != nil || len(errs) == enough {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (v *events) again(ctx context.Context, d settlement.Due) error {
+	e, err := v.dir.ByID(ctx, d.Tenant)
+	if err != nil {
+		return err
+	}
+	acct, err := v.gateway.accountOf(ctx, e)
+	if err != nil || acct == "" {
+		return err
+	}
+	return v.followPayout(tenantdir.With(ctx, e), hint{Tenant: d.Tenant, Account: acct, Subject: d.ID})
 }
 
 func (v *events) inTenant(ctx context.Context, tenant id.ID, fn func(ctx context.Context, tx *db.Tx) error) error {
