@@ -22,7 +22,7 @@ type World interface {
 	Now() time.Time
 	Pass(d time.Duration)
 
-	// Pay lets the payer of an open session pay; Decline lets the bank refuse; PayLate sends money
+	// Pay lets the payer of an open session pay, or authorise if the money is to be held; Decline lets the bank refuse; PayLate sends money
 	// that is on its way until Settle, and then arrives or not; PayShaky pays by a means to which a
 	// refund comes back after it succeeded. An error means that the page offers nothing to pay.
 	Pay(session string) error
@@ -36,8 +36,10 @@ type World interface {
 	LoseAnswer()
 	Away(calls int)
 
-	// Sessions is how many the provider has made, Refunded what went back by it.
+	// Sessions is how many the provider has made, Taken what it took from payers for good,
+	// Refunded what went back by it.
 	Sessions() int
+	Taken() money.Amount
 	Refunded() money.Amount
 }
 
@@ -71,6 +73,12 @@ func Run(t *testing.T, world func(t *testing.T) World) {
 		"refund that fails after it succeeded":  refundComesBack,
 		"refund of what nobody paid":            refundUnpaid,
 		"refund of money that came by a debit":  refundDebit,
+		"money that is held and captured":       holdAndCapture,
+		"money that is held and released":       holdAndRelease,
+		"capture after a lost answer":           captureAfterLostAnswer,
+		"capture in time of need":               captureWhileAway,
+		"capture and release at once":           captureAndRelease,
+		"capture of what is not held":           captureNothing,
 		"an unknown session is an error":        unknown,
 		"an unknown refund is an error as well": unknownRefund,
 	} {
@@ -125,8 +133,8 @@ func (s suite) want(what string, got payment.Session, want payment.SessionState)
 	if got.State != want {
 		s.Errorf("%s: session is %q, want %q", what, got.State, want)
 	}
-	if want == payment.SessionPaid && (got.Amount != amount || got.Currency != payment.Currency) {
-		s.Errorf("%s: paid %s %s, want %s %s", what, got.Amount, got.Currency, amount, payment.Currency)
+	if (want == payment.SessionPaid || want == payment.SessionAuthorised) && (got.Amount != amount || got.Currency != payment.Currency) {
+		s.Errorf("%s: %s is %s %s, want %s %s", what, want, got.Amount, got.Currency, amount, payment.Currency)
 	}
 }
 
@@ -317,6 +325,9 @@ func unknown(s suite) {
 		}
 		if got, err := s.Gateway().End(s.Context(), name); err == nil {
 			s.Errorf("End(%q) = %+v, want an error", name, got)
+		}
+		if got, err := s.Gateway().Capture(s.Context(), name); err == nil {
+			s.Errorf("Capture(%q) = %+v, want an error", name, got)
 		}
 	}
 }

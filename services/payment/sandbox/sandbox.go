@@ -44,7 +44,7 @@ func Migrations() db.Set { return db.Set{Name: "sandbox", FS: migrations} }
 func Part() payment.Part {
 	return payment.Part{Migrations: []db.Set{Migrations()}, Open: func(_ context.Context, h *run.Host, s *payment.Service) (payment.Opened, error) {
 		p := New(h.DB, h.BaseURL, h.Log)
-		p.notify = s.Notified
+		p.notify, p.refunded = s.Notified, s.RefundNotified
 		if err := p.routes(h); err != nil {
 			return payment.Opened{}, err
 		}
@@ -57,15 +57,17 @@ func Part() payment.Part {
 
 // Provider implements payment.Gateway. It is safe for concurrent use.
 type Provider struct {
-	db     *db.DB
-	base   string
-	notify func(ctx context.Context, tenant, transaction id.ID) error
-	log    *slog.Logger
+	db   *db.DB
+	base string
+	// notify and refunded tell what happened to a transaction, or to a refund.
+	notify, refunded func(ctx context.Context, tenant, subject id.ID) error
+	log              *slog.Logger
 }
 
 // New returns the provider over its books in d, without pages and notifications.
 func New(d *db.DB, baseURL string, log *slog.Logger) *Provider {
-	return &Provider{db: d, base: baseURL, log: log, notify: func(context.Context, id.ID, id.ID) error { return nil }}
+	nobody := func(context.Context, id.ID, id.ID) error { return nil }
+	return &Provider{db: d, base: baseURL, log: log, notify: nobody, refunded: nobody}
 }
 
 // errSilent is what the API answers during a time-out.
@@ -262,7 +264,7 @@ func (p *Provider) Work(ctx context.Context) error {
 			p.log.WarnContext(ctx, "sandbox notification not taken", "tries", n.Tries, "error", err)
 		}
 	}
-	return ctx.Err()
+	return errors.Join(p.settleRefunds(ctx, batch), ctx.Err())
 }
 
 // deliver notifies once; a notification that is taken is forgotten.

@@ -113,6 +113,7 @@ func (o *office) Settle()                 { o.api.Settle() }
 func (o *office) LoseAnswer()             { o.api.Fail("POST /v1/", stripeapi.LoseAnswer, 1) }
 func (o *office) Away(calls int)          { o.api.Fail("/v1/", stripeapi.Refuse, calls) }
 func (o *office) Sessions() int           { return len(o.api.Sessions()) }
+func (o *office) Taken() money.Amount     { return money.Amount(o.api.Taken()) }
 func (o *office) Refunded() money.Amount  { return money.Amount(o.api.Refunded()) }
 
 func (o *office) PayLate(s string, arrives bool) error {
