@@ -109,6 +109,8 @@ func (s *Site) cell(lang int, v any, kit func(name string, data any) (template.H
 	switch v := v.(type) {
 	case money.Amount:
 		return amount(lang, v), nil
+	case Day:
+		return s.date(lang, v), nil
 	case instant:
 		return s.datetime(lang, v), nil
 	case Link:

@@ -14,6 +14,9 @@ type instant interface {
 	In(loc *time.Location) time.Time
 }
 
+// Day is an instant of which a page shows the day alone.
+type Day struct{ time.Time }
+
 var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"}
 
 var germanDays = [...]string{"Sonntag", "Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag"}

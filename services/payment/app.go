@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"embed"
+	"time"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/page"
@@ -58,8 +59,12 @@ func open(ctx context.Context, h *run.Host, parts []Part) (run.Unit, error) {
 	if err != nil {
 		return run.Unit{}, err
 	}
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		return run.Unit{}, err
+	}
 	s := &Service{
-		db: h.DB, dir: h.Dir, links: links{base: h.BaseURL, key: linkKey}, cursors: page.NewSigner(cursorKey),
+		db: h.DB, zone: zone, dir: h.Dir, links: links{base: h.BaseURL, key: linkKey}, cursors: page.NewSigner(cursorKey),
 		gateways: map[string]Gateway{}, cfg: cfg, known: &knownSettings{}, numbers: &numbers{}, lines: &lines{}, clock: h.Clock, log: h.Log,
 	}
 	p, err := newPages(s, h)

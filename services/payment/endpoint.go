@@ -33,16 +33,24 @@ type TransactionView struct {
 	CreatedAt     db.Time      `json:"created_at"`
 	ExpiresAt     db.Time      `json:"expires_at"`
 	EndedAt       *db.Time     `json:"ended_at,omitempty"`
+	DueOn         string       `json:"due_on,omitempty"` // a day in Germany
+	Delayed       bool         `json:"delayed_capture,omitempty"`
+	Metadata      Metadata     `json:"metadata,omitempty"`
 	PayURL        string       `json:"pay_url,omitempty"`
 	Items         []Item       `json:"items,omitempty"`
 }
 
 func (s *Service) view(t *Transaction) TransactionView {
+	var due string
+	if t.DueAt != nil {
+		due = t.DueAt.In(s.zone).Format(time.DateOnly)
+	}
 	return TransactionView{
 		ID: t.ID, OriginatorID: t.OriginatorID, EndPointID: t.EndPointID, RequestID: t.RequestID,
 		Amount: t.Amount, Currency: t.Currency, Purpose: t.Purpose, Description: t.Description,
 		Kassenzeichen: t.Kassenzeichen, State: t.State, Status: t.State.Told(), Reason: t.Reason,
 		Method: t.Method, MethodDetail: t.MethodDetail, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, EndedAt: t.EndedAt,
+		DueOn: due, Delayed: t.Delayed, Metadata: t.Metadata,
 	}
 }
 
@@ -57,13 +65,27 @@ const (
 	maxLimit     = 200
 )
 
-// FromHTTP reads the query. Errors: invalid_limit, invalid_state, invalid_time.
+// FromHTTP reads the query.
+// Errors: invalid_limit, invalid_state, invalid_method, invalid_time, invalid_amount.
 func (q *ListRequest) FromHTTP(r *http.Request) (err error) {
 	v := r.URL.Query()
 	q.State, q.Kassenzeichen, q.RequestID, q.Cursor = State(v.Get("state")), v.Get("kassenzeichen"), v.Get("request_id"), v.Get("cursor")
 	if q.State != "" && !slices.Contains([]State{Initial, Payed, Failed, Canceled, Expired}, q.State) {
 		return fault.Invalid("invalid_state", "state is INITIAL, PAYED, FAILED, CANCELED or EXPIRED").
 			With(fault.Field{Name: "state", Code: "invalid_state", Detail: "unknown state"})
+	}
+	q.Originator, q.Method = v.Get("originator_id"), Method(v.Get("method"))
+	if q.Method != "" && !slices.Contains(methods, q.Method) {
+		return fault.Invalid("invalid_method", "method is one of %v", methods).
+			With(fault.Field{Name: "method", Code: "invalid_method", Detail: "unknown method"})
+	}
+	for name, dst := range map[string]*money.Amount{"min_amount": &q.Min, "max_amount": &q.Max} {
+		if text := v.Get(name); text != "" {
+			if *dst, err = money.Parse(text); err != nil {
+				return fault.Invalid("invalid_amount", "%s is an amount in euros such as 12.50", name).
+					With(fault.Field{Name: name, Code: "invalid_amount", Detail: "euros with at most two places"}).Because(err)
+			}
+		}
 	}
 	for name, dst := range map[string]*time.Time{"from": &q.From, "to": &q.Until} {
 		if text := v.Get(name); text != "" {

@@ -89,7 +89,16 @@ func (p *pages) cancel(w http.ResponseWriter, r *http.Request, txID id.ID) {
 		p.again(w, r, txID, err)
 		return
 	}
-	http.Redirect(w, r, t.RedirectURL, http.StatusSeeOther)
+	http.Redirect(w, r, after(r, &t), http.StatusSeeOther)
+}
+
+// after is where the browser goes in the end: to the service, or to the result page if there is
+// no service behind it.
+func after(r *http.Request, t *Transaction) string {
+	if t.RedirectURL == "" {
+		return path(r)
+	}
+	return t.RedirectURL
 }
 
 // back is where the provider sends the browser. What the browser says counts for nothing:
@@ -100,7 +109,7 @@ func (p *pages) back(w http.ResponseWriter, r *http.Request, txID id.ID) {
 	case err != nil && !fault.Is(err, "provider_unavailable"):
 		p.site.ErrorPage(w, r, err)
 	case progress.Transaction.Final():
-		http.Redirect(w, r, progress.Transaction.RedirectURL, http.StatusSeeOther)
+		http.Redirect(w, r, after(r, &progress.Transaction), http.StatusSeeOther)
 	case err != nil || progress.Processing:
 		progress.Processing = true // as far as the payer is concerned
 		p.render(w, r, http.StatusOK, progress, nil, nil)
@@ -234,6 +243,9 @@ func (p *pages) rows(r *http.Request, t *Transaction) []web.Row {
 		rows = append(rows, web.Row{Key: p.site.T(r, "row.payee"), Value: e.Name})
 	}
 	rows = append(rows, web.Row{Key: p.site.T(r, "row.kassenzeichen"), Value: t.Kassenzeichen})
+	if t.DueAt != nil && !t.Final() {
+		rows = append(rows, web.Row{Key: p.site.T(r, "row.due"), Value: web.Day{Time: t.DueAt.Time}})
+	}
 	if t.State == Payed {
 		rows = append(rows, web.Row{Key: p.site.T(r, "row.method"), Value: p.label(r, t.Method, t.MethodDetail)},
 			web.Row{Key: p.site.T(r, "row.paid_at"), Value: t.EndedAt.Time})

@@ -61,6 +61,8 @@ const (
 	Other      Method = "OTHER"
 )
 
+var methods = []Method{Giropay, Paydirect, CreditCard, PayPal, Other}
+
 // Item is one position of a claim. Amounts are cents; total = quantity × single.
 type Item struct {
 	ID          string            `json:"id"`
@@ -199,8 +201,14 @@ func (t *Transaction) Decline(now db.Time, most int) error {
 	return nil
 }
 
-// Cancel is the payer's own end. Error: transaction_final.
-func (t *Transaction) Cancel(now db.Time) error { return t.end(now, Canceled, ReasonPayer) }
+// Cancel is the payer's own end. What the municipality asked for, with a day on which it is due,
+// only the municipality can end. Errors: transaction_final, payment_due.
+func (t *Transaction) Cancel(now db.Time) error {
+	if t.DueAt != nil && !t.Final() {
+		return fault.Conflict("payment_due", "the municipality has asked for this payment; only it can take that back")
+	}
+	return t.end(now, Canceled, ReasonPayer)
+}
 
 // Withdraw is the municipality's own end: it does not want the money any more.
 // Error: transaction_final.

@@ -31,6 +31,7 @@ type Service struct {
 	known    *knownSettings
 	numbers  *numbers
 	lines    *lines
+	zone     *time.Location // Germany's
 	clock    func() time.Time
 	log      *slog.Logger
 }
@@ -61,7 +62,7 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	if err != nil {
 		return Transaction{}, err
 	}
-	if err := errors.Join(settings.knows(o.OriginatorID), o.Check(), settings.takes(o.Amount), settings.checkBooking(o)); err != nil {
+	if err := errors.Join(settings.knows(o.OriginatorID), o.Check(), settings.takes(o), settings.checkBooking(o)); err != nil {
 		return Transaction{}, err
 	}
 	kz, err := settings.numbers(Authority(o.EndPointID))
@@ -147,7 +148,8 @@ func (s *Service) repeated(ctx context.Context, t *Transaction) (created, error)
 	return created{was.ID, was.Kassenzeichen}, nil
 }
 
-// Find returns the originator's transaction at the municipality. Error: unknown_transaction.
+// Find returns the originator's transaction at the municipality, if it was asked for in the words
+// of a standard. Error: unknown_transaction.
 func (s *Service) Find(ctx context.Context, originator, endPoint, transactionID string) (t Transaction, err error) {
 	txID, err := id.Parse(transactionID)
 	if err != nil {
@@ -157,7 +159,7 @@ func (s *Service) Find(ctx context.Context, originator, endPoint, transactionID 
 		t, err = transaction(ctx, tx, txID)
 		return err
 	})
-	if err == nil && (t.OriginatorID != originator || Authority(t.EndPointID) != Authority(endPoint)) {
+	if err == nil && (t.Document == "" || t.OriginatorID != originator || Authority(t.EndPointID) != Authority(endPoint)) {
 		return Transaction{}, errUnknown()
 	}
 	return t, err

@@ -178,8 +178,12 @@ func newShop(t *testing.T, d *db.DB) *shop {
 	}
 	cfg := DefaultConfig()
 	cfg.SweepBatch = 50
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.Service = &Service{
-		db: d, dir: dir, links: links{base: "https://pay.example", key: make([]byte, 32)}, gateways: map[string]Gateway{"desk": s.desk},
+		db: d, zone: zone, dir: dir, links: links{base: "https://pay.example", key: make([]byte, 32)}, gateways: map[string]Gateway{"desk": s.desk},
 		cfg: cfg, known: &knownSettings{}, numbers: &numbers{}, lines: &lines{}, clock: clock, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	return s

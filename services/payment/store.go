@@ -11,6 +11,7 @@ import (
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
+	"basisdienste/platform/money"
 )
 
 const transactionColumns = `id, originator_id, end_point_id, request_id, created_by, amount, currency, purpose, description,
@@ -81,6 +82,9 @@ type Filter struct {
 	State         State
 	Kassenzeichen string
 	RequestID     string
+	Originator    string
+	Method        Method       // of those that are paid
+	Min, Max      money.Amount // both included
 	From, Until   time.Time // created at; until is excluded
 	Before        id.ID     // the id that the page before ended with
 	Limit         int
@@ -98,6 +102,18 @@ func transactions(ctx context.Context, tx *db.Tx, f Filter) (list []Transaction,
 	}
 	if f.RequestID != "" {
 		and("request_id = ?", f.RequestID)
+	}
+	if f.Originator != "" {
+		and("originator_id = ?", f.Originator)
+	}
+	if f.Method != "" {
+		and("method = ?", f.Method)
+	}
+	if f.Min > 0 {
+		and("amount >= ?", f.Min)
+	}
+	if f.Max > 0 {
+		and("amount <= ?", f.Max)
 	}
 	// The id begins with the time in milliseconds, which the primary key can use.
 	if !f.From.IsZero() {

@@ -24,6 +24,7 @@ var texts = web.Texts{
 	"row.subject":       {"Wofür", "For"},
 	"row.payee":         {"Empfänger", "Payee"},
 	"row.kassenzeichen": {"Kassenzeichen", "Reference"},
+	"row.due":           {"Zu zahlen bis", "To be paid by"},
 	"row.method":        {"Bezahlt mit", "Paid by"},
 	"row.paid_at":       {"Bezahlt am", "Paid on"},
 	"items":             {"Die Posten im Einzelnen", "The items in detail"},

@@ -23,6 +23,7 @@ func (s *Service) routes(m *kit.Mux, v *authn.Verifier) {
 	kit.Route(m, "GET /t/{tenant}/payment/v1/transactions/{transaction}/refunds", read, s.refunds)
 	kit.Route(m, "GET /t/{tenant}/payment/v1/refunds", read, s.listRefunds)
 	write := v.ScopeOrRole(ScopeWrite, authn.RoleClerk, authn.RoleTenantAdmin)
+	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions", write, s.claim)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/withdraw", write, s.withdraw)
 	refund := v.ScopeOrRole(ScopeRefund, authn.RoleClerk, authn.RoleTenantAdmin)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/refunds", refund, s.requestRefund)
