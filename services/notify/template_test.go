@@ -62,6 +62,7 @@ func examples() map[string]any {
 	return map[string]any{
 		"name": "Zoë O'Brien-Müller", "form_title": "Bewohnerparkausweis", "reference": "BPA-2026-000123", "municipality": "Erfurt",
 		"amount": 30.70, "link": "https://service.example.de/pay/1?a=b&c=d", "kassenzeichen": "ERF26000017", "paid_at": "2026-11-23T08:30:00Z",
+		"subject": "Hundesteuer 2027", "due_on": "2026-12-15",
 		"booking_link": "https://service.example.de/t/erfurt/booking/", "reason": "Der Nachweis fehlt.\nBitte reichen Sie ihn nach.\n\n* keine Liste",
 		"service": "Personalausweis beantragen", "starts_at": "2026-12-01T10:15:00+01:00", "office": "Bürgeramt, Bürgermeister-Wagner-Straße 1",
 		"conference_link": "https://meet.example.de/abc", "manage_link": "https://service.example.de/t/erfurt/booking/a/xyz",
@@ -81,6 +82,8 @@ func TestCatalogue_IsComplete(t *testing.T) {
 		"test-message":          "name",
 		"application-received":  "name form_title reference municipality",
 		"payment-link":          "name form_title reference amount link municipality",
+		"payment-request":       "subject amount due_on kassenzeichen link municipality",
+		"payment-reminder":      "subject amount due_on kassenzeichen link municipality",
 		"payment-receipt":       "name form_title reference amount kassenzeichen paid_at municipality",
 		"application-accepted":  "name form_title reference municipality booking_link",
 		"application-rejected":  "name form_title reference reason municipality",
