@@ -35,6 +35,7 @@ type TransactionView struct {
 	EndedAt       *db.Time     `json:"ended_at,omitempty"`
 	DueOn         string       `json:"due_on,omitempty"` // a day in Germany
 	Delayed       bool         `json:"delayed_capture,omitempty"`
+	Capturable    bool         `json:"capturable,omitempty"` // the money is held, and nobody asked to take it
 	Metadata      Metadata     `json:"metadata,omitempty"`
 	PayURL        string       `json:"pay_url,omitempty"`
 	Items         []Item       `json:"items,omitempty"`
@@ -119,7 +120,7 @@ func (s *Service) list(ctx context.Context, q ListRequest) (page.List[Transactio
 	for i := range found {
 		answer.Items = append(answer.Items, s.view(&found[i]))
 	}
-	return answer, nil
+	return answer, s.markCapturable(ctx, answer.Items)
 }
 
 // GetRequest names a transaction.
@@ -140,8 +141,12 @@ func (s *Service) get(ctx context.Context, q GetRequest) (TransactionView, error
 	}
 	v := s.view(&t)
 	v.PayURL = s.PayURL(ctx, t.ID)
-	v.Items, err = t.ItemList.Items()
-	return v, err
+	if v.Items, err = t.ItemList.Items(); err != nil {
+		return v, err
+	}
+	one := []TransactionView{v}
+	err = s.markCapturable(ctx, one)
+	return one[0], err
 }
 
 // WithdrawRequest names a transaction that the municipality does not want any more.

@@ -108,7 +108,7 @@ func (p *pages) back(w http.ResponseWriter, r *http.Request, txID id.ID) {
 	switch {
 	case err != nil && !fault.Is(err, "provider_unavailable"):
 		p.site.ErrorPage(w, r, err)
-	case progress.Transaction.Final():
+	case progress.Transaction.Final() || progress.Attempt.held(): // nothing more to do for the payer
 		http.Redirect(w, r, after(r, &progress.Transaction), http.StatusSeeOther)
 	case err != nil || progress.Processing:
 		progress.Processing = true // as far as the payer is concerned
@@ -152,7 +152,7 @@ type payView struct {
 	Kind    string // of the result: success, info, warning
 }
 
-// render shows the page that fits: the choice of a method, the wait, or the result. why is
+// render shows the page that fits: the choice of a method, the wait, that the money is held, or the result. why is
 // what went wrong just now, and formErr what belongs to a field of the form.
 func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, progress Progress, formErr, why error) {
 	t := &progress.Transaction
@@ -165,9 +165,14 @@ func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, progr
 	page := web.Page{Self: v.Action, FormAction: []string{t.RedirectURL}}
 	switch {
 	case t.Final():
-		v.Result, v.Kind = resultOf(t)
+		v.Result, v.Kind = resultOf(t, progress.Attempt)
 		page.Title = p.site.T(r, v.Result)
 		p.site.Render(w, r, http.StatusOK, "result", page, v)
+		return
+	case progress.Attempt.held():
+		page.Title = p.site.T(r, "reserved")
+		v.Rows = append(v.Rows, web.Row{Key: p.site.T(r, "row.reserved"), Value: t.ExpiresAt.Time})
+		p.site.Render(w, r, status, "reserved", page, v)
 		return
 	case progress.Processing:
 		page.Title = p.site.T(r, "waiting")
@@ -224,13 +229,20 @@ func preselect(up []Offer, chosen string) string {
 	return ""
 }
 
-func resultOf(t *Transaction) (key, kind string) {
+// resultOf is how the transaction ended; last is its newest attempt, if there is one.
+func resultOf(t *Transaction, last *Attempt) (key, kind string) {
 	switch t.State {
 	case Payed:
 		return "result.payed", "success"
 	case Canceled:
+		if t.Reason == ReasonService {
+			return "result.withdrawn", "info"
+		}
 		return "result.canceled", "info"
 	case Expired:
+		if last != nil && last.AuthorisedAt != nil {
+			return "result.released", "info"
+		}
 		return "result.expired", "warning"
 	case Failed, Initial:
 	}

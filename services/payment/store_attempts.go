@@ -56,23 +56,6 @@ func attemptsWithMoney(ctx context.Context, tx *db.Tx, txID id.ID) (list []Attem
 	return list, err
 }
 
-// capturable tells of which of the tenant's transactions money is held that nobody asked to take.
-func capturable(ctx context.Context, tx *db.Tx, list []Transaction) (map[id.ID]bool, error) {
-	held := map[id.ID]bool{}
-	for i := range list {
-		t := &list[i]
-		if !t.Delayed || t.Final() {
-			continue
-		}
-		a, err := lastAttempt(ctx, tx, t.ID)
-		if err != nil {
-			return nil, err
-		}
-		held[t.ID] = a.held() && a.CaptureAskedAt == nil
-	}
-	return held, nil
-}
-
 // saveExpiry writes until when a transaction that is not final waits.
 func saveExpiry(ctx context.Context, tx *db.Tx, t *Transaction) error {
 	_, err := tx.Exec(ctx, `UPDATE transactions SET expires_at = ? WHERE tenant_id = ? AND id = ?`, t.ExpiresAt, tx.Tenant(), t.ID)

@@ -8,7 +8,7 @@ import (
 // ScopeRead is what a program needs to read transactions by our own API.
 const ScopeRead = "payment:read"
 
-// ScopeWrite is what a program needs to end transactions.
+// ScopeWrite is what a program needs to make and end transactions, and to capture.
 const ScopeWrite = "payment:write"
 
 // ScopeRefund is what a program needs to give money back. Whoever asked cannot approve.
@@ -25,6 +25,7 @@ func (s *Service) routes(m *kit.Mux, v *authn.Verifier) {
 	write := v.ScopeOrRole(ScopeWrite, authn.RoleClerk, authn.RoleTenantAdmin)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions", write, s.claim)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/withdraw", write, s.withdraw)
+	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/capture", write, s.capture)
 	refund := v.ScopeOrRole(ScopeRefund, authn.RoleClerk, authn.RoleTenantAdmin)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/refunds", refund, s.requestRefund)
 	kit.Route(m, "POST /t/{tenant}/payment/v1/transactions/{transaction}/refunds/{refund}/approve", refund, s.approveRefund)
