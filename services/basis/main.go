@@ -17,6 +17,8 @@ import (
 	"basisdienste/services/notify/govuk"
 	"basisdienste/services/notify/smtp"
 	"basisdienste/services/payment"
+	"basisdienste/services/payment/receipt"
+	"basisdienste/services/payment/request"
 	provider "basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/stripe"
 	"basisdienste/services/payment/transfer"
@@ -29,5 +31,6 @@ import (
 // Demo content is made in this order.
 func main() {
 	run.Main("basis", tenants.New(), auth.New(identity.Open), notify.New(smtp.Open, govuk.Mount),
-		payment.New(xbezahldienste.Part(), provider.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part()), forms.New(), booking.New(jitsi.Open), console.New(), edge.New())
+		payment.New(xbezahldienste.Part(), provider.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part(), receipt.Part(), request.Part()),
+		forms.New(), booking.New(jitsi.Open), console.New(), edge.New())
 }

@@ -59,6 +59,7 @@ var texts = web.Texts{
 
 	"result.payed":          {"Ihre Zahlung ist angekommen", "Your payment has arrived"},
 	"result.payed.text":     {"Sie haben %s bezahlt. Sie müssen nichts weiter tun.", "You have paid %s. There is nothing more to do."},
+	"receipt":               {"Zahlungsbeleg ansehen", "View the payment receipt"},
 	"result.canceled":       {"Sie haben die Zahlung abgebrochen", "You canceled the payment"},
 	"result.canceled.text":  {"Es wurde nichts abgebucht. Gehen Sie zurück zum Dienst, wenn Sie es noch einmal versuchen möchten.", "Nothing was charged. Go back to the service if you want to try again."},
 	"result.withdrawn":      {"Die Zahlung wird nicht mehr gebraucht", "The payment is no longer needed"},

@@ -4,6 +4,8 @@ package main
 import (
 	"basisdienste/platform/run"
 	"basisdienste/services/payment"
+	"basisdienste/services/payment/receipt"
+	"basisdienste/services/payment/request"
 	"basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/stripe"
 	"basisdienste/services/payment/transfer"
@@ -13,5 +15,6 @@ import (
 )
 
 func main() {
-	run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part()))
+	run.Main("paymentd", payment.New(xbezahldienste.Part(), sandbox.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part(),
+		receipt.Part(), request.Part()))
 }

@@ -76,7 +76,7 @@ func (s *sheet) body() {
 	for _, f := range s.r.Facts {
 		s.fact(f.Key, s.show(f.Value))
 	}
-	columns := []grid{{s.r.text("items.text"), 66, "L"}, {s.r.text("items.quantity"), 18, "R"}, {s.r.text("net"), 27, "R"}, {s.r.text("tax"), 27, "R"}, {s.r.text("gross"), 27, "R"}}
+	columns := []grid{{s.r.text("items.text"), 62, "L"}, {s.r.text("items.quantity"), 22, "R"}, {s.r.text("net"), 27, "R"}, {s.r.text("tax"), 27, "R"}, {s.r.text("gross"), 27, "R"}}
 	var rows [][]string
 	for _, i := range s.r.Items {
 		rows = append(rows, []string{i.Description, strconv.FormatInt(i.Quantity, 10), s.show(i.TotalNet), s.show(i.TotalTax), s.show(i.TotalNet + i.TotalTax)})

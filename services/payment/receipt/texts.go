@@ -32,13 +32,12 @@ var Texts = web.Texts{
 	"gross":          {"Gesamt", "Total"},
 	"rates":          {"Nach Steuersätzen", "By tax rate"},
 	"rate":           {"Steuersatz", "Tax rate"},
-	"sum":            {"Summe", "Sum"},
 	"refunds":        {"Erstattungen", "Refunds"},
 	"refunds.at":     {"Erstattet am", "Given back on"},
 
 	"no_invoice": {
-		"Dieser Beleg bestätigt die Zahlung. Er ist keine Rechnung im Sinne des Umsatzsteuergesetzes (§ 14 UStG) und berechtigt nicht zum Vorsteuerabzug.",
-		"This receipt confirms the payment. It is not an invoice within the meaning of the German VAT Act (§ 14 UStG) and gives no right to deduct input tax.",
+		"Dieser Beleg bestätigt die Zahlung. Er ist keine Rechnung im Sinne des Umsatzsteuergesetzes (§ 14 UStG) und berechtigt nicht zum Vorsteuerabzug.",
+		"This receipt confirms the payment. It is not an invoice within the meaning of the German VAT Act (§ 14 UStG) and gives no right to deduct input tax.",
 	},
 	"unsigned": {"Der Beleg wurde automatisch erstellt und gilt ohne Unterschrift.", "This receipt was made automatically and is valid without a signature."},
 	"page":     {"Kassenzeichen %s, Seite %d von %s", "Reference %s, page %d of %s"},
