@@ -19,6 +19,7 @@ type Gathering[T any] struct {
 	r    *Router
 	wait time.Duration
 	fn   func(ctx context.Context, tx *db.Tx, batch []T) error
+	want func(ctx context.Context, tx *db.Tx, batch []T) ([]bool, error) // nil: all
 
 	mu   sync.Mutex
 	open *batch[T] // that takes more
@@ -32,6 +33,15 @@ const maxBatch = 256
 // (db.System). If fn fails, each of them is handled alone, so that one cannot hold up others.
 func Gather[T any](r *Router, wait time.Duration, fn func(ctx context.Context, tx *db.Tx, batch []T) error) *Gathering[T] {
 	return &Gathering[T]{r: r, wait: wait, fn: fn}
+}
+
+// Only lets g ask first, in a transaction that only reads, which items of a batch are wanted.
+// Of the others nothing is stored, not even a mark, so that a batch of which nothing is wanted
+// costs that one question; want is asked again if such an event comes again. It is for what
+// few tenants want, and must be called before the first event comes.
+func (g *Gathering[T]) Only(want func(ctx context.Context, tx *db.Tx, batch []T) ([]bool, error)) *Gathering[T] {
+	g.want = want
+	return g
 }
 
 // Into hands the events of one type to g, as what item makes of them. The consumer's name is
@@ -133,14 +143,23 @@ func (g *Gathering[T]) tx(ctx context.Context, marks []outbox.Mark, items []T) (
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	again = make([]bool, len(items))
+	wanted, err := g.wanted(ctx, items)
+	if err != nil || len(wanted) == 0 {
+		return again, err
+	}
 	err = g.r.cfg.DB.Tx(ctx, func(tx *db.Tx) error {
-		again = make([]bool, len(items))
-		first, err := outbox.FirstOf(ctx, tx, marks)
+		asked := make([]outbox.Mark, len(wanted))
+		for k, i := range wanted {
+			asked[k] = marks[i]
+		}
+		first, err := outbox.FirstOf(ctx, tx, asked)
 		if err != nil {
 			return err
 		}
 		var fresh []T
-		for i, m := range marks {
+		for _, i := range wanted {
+			m := marks[i]
 			if again[i] = !first[m]; again[i] {
 				continue
 			}
@@ -153,4 +172,21 @@ func (g *Gathering[T]) tx(ctx context.Context, marks []outbox.Mark, items []T) (
 		return g.fn(ctx, tx, fresh)
 	})
 	return again, err
+}
+
+// wanted lists the places of the items that are.
+func (g *Gathering[T]) wanted(ctx context.Context, items []T) (places []int, err error) {
+	var is []bool
+	if g.want != nil {
+		err = g.r.cfg.DB.Read(ctx, func(tx *db.Tx) (err error) {
+			is, err = g.want(ctx, tx, items)
+			return err
+		})
+	}
+	for i := range items {
+		if is == nil || is[i] {
+			places = append(places, i)
+		}
+	}
+	return places, err
 }

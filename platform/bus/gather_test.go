@@ -2,10 +2,12 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +89,55 @@ func TestGather(t *testing.T) {
 		if got := sorted(erfurt); !slices.Equal(got, want) {
 			t.Errorf("heard of erfurt after sending again %v, want each once", got)
 		}
+	})
+}
+
+// Of what is not wanted nothing is kept, and what is wanted from now on is heard from now on. A
+// question that fails for one of a batch holds up nobody else.
+func TestGather_Only(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB) {
+		erfurt, jena := dbtest.Tenant(t, "erfurt"), dbtest.Tenant(t, "jena")
+		always, _ := tenant.From(erfurt)
+		type item struct {
+			of   id.ID
+			what string
+		}
+		var wantsAll atomic.Bool
+		n := start(t, d, t.TempDir(), bus.Config{Tries: 2}, func(r *bus.Router) {
+			g := bus.Gather(r, 20*time.Millisecond, func(ctx context.Context, tx *db.Tx, batch []item) error {
+				for _, i := range batch {
+					if _, err := tx.Exec(ctx, `INSERT INTO heard (tenant_id, what) VALUES (?, ?)`, i.of, i.what); err != nil {
+						return err
+					}
+				}
+				return nil
+			}).Only(func(_ context.Context, _ *db.Tx, batch []item) ([]bool, error) {
+				want := make([]bool, len(batch))
+				for i, it := range batch {
+					if want[i] = wantsAll.Load() || it.of == always.ID; it.what == "poison-1" {
+						return nil, errors.New("no answer")
+					}
+				}
+				return want, nil
+			})
+			bus.Into(g, "hear", func(m bus.Meta, e event) item { return item{m.Tenant, fmt.Sprint(e.Of, "-", e.N)} })
+		})
+		marks := func() (n int) {
+			sys := db.System(t.Context())
+			if err := d.Read(sys, func(tx *db.Tx) error { return tx.Get(sys, &n, `SELECT count(*) FROM inbox`) }); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		n.put(jena, event{"a", 1}, event{"poison", 1}, event{"b", 1})
+		n.put(erfurt, event{"c", 1}, event{"d", 1})
+		eventually(t, "erfurt's are heard and one is given up", func() bool { return len(strings.Fields(notes(erfurt, t, d))) == 2 && len(dead(t, d)) == 1 })
+		if got := notes(jena, t, d); got != "" || marks() != 2 {
+			t.Errorf("heard of jena %q, %d marks; want nothing, and erfurt's 2", got, marks())
+		}
+		wantsAll.Store(true)
+		n.put(jena, event{"e", 1})
+		eventually(t, "jena's next is heard", func() bool { return strings.Contains(notes(jena, t, d), "e-1") })
 	})
 }
 

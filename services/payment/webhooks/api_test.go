@@ -100,6 +100,7 @@ func everyEvent() []outbox.Event {
 	of, at := id.New().String(), november
 	return []outbox.Event{
 		events.TransactionCreated{TransactionID: of, At: at},
+		events.TransactionAuthorised{TransactionID: of, At: at},
 		events.TransactionPayed{TransactionID: of, At: at},
 		events.TransactionFailed{TransactionID: of, At: at},
 		events.TransactionCanceled{TransactionID: of, At: at},
@@ -339,4 +340,16 @@ func TestPart_RefusesTheMachineItself(t *testing.T) {
 func refusedAt(ctx context.Context, s *Service, of, message id.ID) bool {
 	v, err := s.GetDelivery(ctx, DeliveryRequest{ID: of, Delivery: message})
 	return err == nil && len(v.Tries) > 0 && v.Tries[0].Error == "address_refused"
+}
+
+// What happens right after an endpoint was created is told, although nobody listened before.
+func TestAPI_JustCreated(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	for range 10 {
+		r := newReceiver(t, nil)
+		e.ok("POST", api, fmt.Sprintf(`{"url":%q}`, r.URL), http.StatusCreated, nil)
+		e.Tell("payment", e.erfurt.Tenant, events.TransactionPayed{TransactionID: id.New().String(), At: november})
+		runtest.Eventually(t, "the event arrives", func() bool { return len(r.all()) == 1 })
+	}
 }

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"basisdienste/contracts/gen/events"
+	"basisdienste/platform/bus"
 	"basisdienste/platform/db"
 	"basisdienste/platform/dbtest"
 	"basisdienste/platform/id"
+	"basisdienste/platform/outbox"
 	"basisdienste/platform/runtest"
 	"basisdienste/platform/tenant"
 )
@@ -506,5 +508,41 @@ func TestOtherTenantSeesNothing(t *testing.T) {
 		if n := g.send(); n != 1 || len(r.ids()) != 1 {
 			t.Errorf("%d tries, %d requests; want erfurt's own message alone", n, len(r.ids()))
 		}
+	})
+}
+
+// Work is done for events alone that an enabled endpoint of their tenant wants.
+func TestWanted(t *testing.T) {
+	each(t, func(t *testing.T, g *rig) {
+		jena, weimar := g.tenant("jena"), g.tenant("weimar")
+		g.register(g.ctx, "http://127.0.0.1:1/erfurt", "payment.transaction.payed.v1")
+		off := g.register(weimar, "http://127.0.0.1:1/weimar")
+		if _, err := g.Patch(weimar, PatchRequest{ID: off.ID, Enabled: new(bool)}); err != nil {
+			t.Fatal(err)
+		}
+		of := func(ctx context.Context, e outbox.Event) heard {
+			to, _ := tenant.From(ctx)
+			return heard{bus.Meta{ID: id.New(), Tenant: to.ID, Type: e.EventType()}, "", e}
+		}
+		batch := []heard{
+			of(g.ctx, events.TransactionPayed{}), of(g.ctx, events.TransactionCreated{}), of(jena, events.TransactionPayed{}), of(weimar, events.TransactionPayed{}),
+		}
+		check := func(want ...bool) {
+			t.Helper()
+			sys := db.System(t.Context())
+			err := g.db.Read(sys, func(tx *db.Tx) error {
+				got, err := g.wanted(sys, tx, batch)
+				if err == nil && !slices.Equal(got, want) {
+					t.Errorf("wanted(payed and created of erfurt, payed of jena and weimar) = %t, want %t", got, want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(true, false, false, false)
+		g.register(jena, "http://127.0.0.1:1/jena")
+		check(true, false, true, false)
 	})
 }

@@ -8,8 +8,9 @@
 // # Promises
 //
 //   - Each event that an enabled endpoint wants becomes a delivery once, in one transaction
-//     with the mark that the event was heard. It is sent at least once: a process that dies
-//     between the receiver's answer and our mark lets it go out again, with the same id.
+//     with the mark that the event was heard; none is missed that happened after the endpoint
+//     was created. It is sent at least once: a process that dies between the receiver's answer
+//     and our mark lets it go out again, with the same id.
 //   - A failed try is repeated after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h,
 //     each 10 % more or less. Retry-After makes it later, never sooner. 2xx alone is success;
 //     no redirect is followed.

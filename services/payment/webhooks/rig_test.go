@@ -174,8 +174,9 @@ func (g *rig) tell(ctx context.Context, transaction id.ID, e interface {
 },
 ) id.ID {
 	g.t.Helper()
-	m := bus.Meta{ID: id.New(), Type: e.EventType(), Time: november}
-	if err := g.db.Tx(ctx, func(tx *db.Tx) error { return g.hear(ctx, tx, m, transaction, e) }); err != nil {
+	of, _ := tenant.From(ctx)
+	m, sys := bus.Meta{ID: id.New(), Type: e.EventType(), Time: november, Tenant: of.ID}, db.System(ctx)
+	if err := g.db.Tx(sys, func(tx *db.Tx) error { return g.hear(sys, tx, []heard{{m, transaction, e}}) }); err != nil {
 		g.t.Fatalf("hear %s: %v", m.Type, err)
 	}
 	return m.ID

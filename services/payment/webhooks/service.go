@@ -2,18 +2,15 @@ package webhooks
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"basisdienste/platform/audit"
-	"basisdienste/platform/bus"
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
 	"basisdienste/platform/id"
-	"basisdienste/platform/outbox"
 	"basisdienste/platform/page"
 	"basisdienste/platform/tenantdir"
 )
@@ -33,33 +30,6 @@ type Service struct {
 	chance  func() float64 // from 0 to 1, for spreading tries
 	clock   func() time.Time
 	log     *slog.Logger
-}
-
-// hear makes a delivery of an event for each endpoint that wants it, in the transaction that
-// marks the event as heard.
-func (s *Service) hear(ctx context.Context, tx *db.Tx, m bus.Meta, transaction id.ID, e outbox.Event) error {
-	list, err := endpoints(ctx, tx)
-	if err != nil {
-		return err
-	}
-	var data []byte
-	for i := range list {
-		if !list[i].wants(m.Type) {
-			continue
-		}
-		if data == nil {
-			if data, err = json.Marshal(e); err != nil {
-				return err
-			}
-		}
-		d := newDelivery(tx.Now(), &list[i], m.ID, m.Type)
-		d.At, d.TransactionID, d.Data = db.NewTime(m.Time), transaction, string(data)
-		if err := insertDelivery(ctx, tx, &d); err != nil {
-			return err
-		}
-		tx.Wake(wakeName)
-	}
-	return nil
 }
 
 func newDelivery(now db.Time, e *Endpoint, message id.ID, eventType string) Delivery {
@@ -196,7 +166,7 @@ func (s *Service) Test(ctx context.Context, q NameRequest) (Accepted, error) {
 		d = newDelivery(tx.Now(), &e, id.New(), testType)
 		d.Data = `{"webhook_id":"` + e.ID.String() + `"}`
 		tx.Wake(wakeName)
-		return insertDelivery(ctx, tx, &d)
+		return insertDelivery(ctx, tx, tx.Tenant(), &d)
 	})
 	return Accepted{viewDelivery(&d)}, err
 }

@@ -75,6 +75,16 @@ func endpoints(ctx context.Context, tx *db.Tx) (list []Endpoint, err error) {
 	return list, err
 }
 
+// listening lists the enabled endpoints of the tenants. For db.System contexts.
+func listening(ctx context.Context, tx *db.Tx, tenants []id.ID) (list []Endpoint, err error) {
+	query, args, err := db.In(`SELECT `+endpointColumns+` FROM webhooks_endpoints WHERE tenant_id IN (?) AND enabled ORDER BY tenant_id, id`, tenants)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.Select(ctx, &list, query, args...)
+	return list, err
+}
+
 // worked clears what was held against the endpoint, if there is anything.
 func worked(ctx context.Context, tx *db.Tx, of id.ID) error {
 	return tx.Send(ctx, `UPDATE webhooks_endpoints SET failing_since = NULL, paused_until = NULL

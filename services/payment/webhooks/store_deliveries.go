@@ -10,11 +10,12 @@ import (
 
 const deliveryColumns = `endpoint_id, id, type, transaction_id, data, at, state, failures, claims, tries, due_at, created_at, ended_at`
 
-// insertDelivery stores a new one; a message that the endpoint has already is left alone.
-func insertDelivery(ctx context.Context, tx *db.Tx, d *Delivery) error {
+// insertDelivery stores a new one of a tenant; a message that the endpoint has already is left
+// alone.
+func insertDelivery(ctx context.Context, tx *db.Tx, tenant id.ID, d *Delivery) error {
 	return tx.Send(ctx, `INSERT INTO webhooks_deliveries (tenant_id, `+deliveryColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (tenant_id, endpoint_id, id) DO NOTHING`,
-		tx.Tenant(), d.EndpointID, d.ID, d.Type, d.TransactionID, d.Data, d.At, d.State, d.Failures, d.Claims, d.Tries, d.DueAt, d.CreatedAt, d.EndedAt)
+		tenant, d.EndpointID, d.ID, d.Type, d.TransactionID, d.Data, d.At, d.State, d.Failures, d.Claims, d.Tries, d.DueAt, d.CreatedAt, d.EndedAt)
 }
 
 // delivery reads one. Error: unknown_delivery.
