@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"basisdienste/platform/authn"
+	"basisdienste/platform/kit"
 	"basisdienste/platform/login"
 	"basisdienste/platform/run"
 	"basisdienste/platform/tenantdir"
@@ -89,6 +90,8 @@ func (c *console) routes(h *run.Host) {
 	m.Handle("POST /t/{tenant}/staff/payments/{id}/refunds/{refund}/reject", staff(c.rejectRefund))
 	m.Handle("GET /t/{tenant}/staff/refunds", staff(c.waitingRefunds))
 
+	c.treasuryRoutes(m)
+
 	c.login.Routes(m, "/operator")
 	operator := func(f http.HandlerFunc) http.Handler {
 		return c.site.Protect(c.login.Staff(authn.RoleOperator)(f))
@@ -103,6 +106,20 @@ func (c *console) routes(h *run.Host) {
 	m.Handle("GET /operator/mail/{id}/raw", operator(c.rawMail))
 	m.Handle("GET /operator/events", operator(c.events))
 	m.Handle("POST /operator/events/{service}/{consumer}/{id}/replay", operator(c.replay))
+}
+
+// treasuryRoutes are for whom the treasury of the service payment lets in.
+func (c *console) treasuryRoutes(m *kit.Mux) {
+	admin := func(f http.HandlerFunc) http.Handler {
+		return c.site.Protect(c.login.Staff(authn.RoleTenantAdmin)(f))
+	}
+	const base = "/t/{tenant}/staff/treasury"
+	m.Handle("GET "+base, admin(c.closing))
+	m.Handle("GET "+base+"/exports", admin(c.exports))
+	m.Handle("GET "+base+"/exports/download", admin(c.export))
+	m.Handle("GET "+base+"/statements", admin(c.statements))
+	m.Handle("POST "+base+"/statements", admin(c.upload))
+	m.Handle("GET "+base+"/statements/{id}", admin(c.statement))
 }
 
 // seed tells where to click.

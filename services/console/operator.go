@@ -248,6 +248,11 @@ func (c *console) passOn(w http.ResponseWriter, r *http.Request, service, path, 
 		c.site.ErrorPage(w, r, err)
 		return
 	}
+	send(w, resp, mediaType, disposition)
+}
+
+// send streams an answer; an empty media type or disposition is the service's.
+func send(w http.ResponseWriter, resp *http.Response, mediaType, disposition string) {
 	h := w.Header()
 	if mediaType == "" {
 		mediaType = resp.Header.Get("Content-Type")
@@ -261,7 +266,7 @@ func (c *console) passOn(w http.ResponseWriter, r *http.Request, service, path, 
 	if disposition != "" {
 		h.Set("Content-Disposition", disposition)
 	}
-	_, err = io.Copy(w, resp.Body)
+	_, err := io.Copy(w, resp.Body)
 	// Headers are out: a copy that breaks off can only cut the connection.
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		panic(http.ErrAbortHandler)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -130,10 +129,15 @@ func (c *console) paymentQuery(r *http.Request, form web.Form) url.Values {
 			ask.Set(name, day.AddDate(0, 0, days).Format(time.RFC3339))
 		}
 	}
+	goOn(r, ask)
+	return ask
+}
+
+// goOn asks from the cursor on that the page before gave.
+func goOn(r *http.Request, ask url.Values) {
 	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
 		ask.Set("cursor", cursor)
 	}
-	return ask
 }
 
 // nextPage is the address of the page that the cursor begins; "" on the last.
@@ -245,10 +249,6 @@ func when(possible bool, address string) string {
 }
 
 func (c *console) paymentRows(r *http.Request, f *facts) []web.Row {
-	method := c.word(r, "payment.method.", f.Method)
-	if f.MethodDetail != "" {
-		method += " (" + f.MethodDetail + ")"
-	}
 	rows := []web.Row{
 		{Key: c.site.T(r, "payment.amount"), Value: f.Amount},
 		{Key: c.site.T(r, "payment.state"), Value: c.paymentBadge(r, f.State)},
@@ -257,7 +257,7 @@ func (c *console) paymentRows(r *http.Request, f *facts) []web.Row {
 		rows = append(rows, web.Row{Key: c.site.T(r, "payment.reason"), Value: c.word(r, "reason.", f.Reason)})
 	}
 	if f.Method != "" {
-		rows = append(rows, web.Row{Key: c.site.T(r, "payment.method"), Value: method})
+		rows = append(rows, web.Row{Key: c.site.T(r, "payment.method"), Value: c.methodName(r, f.Method, f.MethodDetail)})
 	}
 	rows = append(
 		rows,
@@ -283,7 +283,7 @@ func (c *console) itemTable(r *http.Request, f *facts) web.Table {
 			name = i.Reference
 		}
 		tax := c.site.T(r, "item.tax.rate", i.TaxRate)
-		t.Rows = append(t.Rows, []any{name, strconv.FormatInt(i.Quantity, 10), tax, i.TotalNet + i.TotalTax})
+		t.Rows = append(t.Rows, []any{name, i.Quantity, tax, i.TotalNet + i.TotalTax})
 	}
 	return t
 }

@@ -255,9 +255,7 @@ func (c *console) decideRefund(w http.ResponseWriter, r *http.Request, decision 
 // waitingRefunds lists the refunds of all payments that wait for a second person.
 func (c *console) waitingRefunds(w http.ResponseWriter, r *http.Request) {
 	ask := url.Values{"limit": {"50"}, "state": {"WAITING"}}
-	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
-		ask.Set("cursor", cursor)
-	}
+	goOn(r, ask)
 	var list page.List[refundView]
 	if err := c.api.get(r.Context(), "payment", paymentAPI(r)+"/refunds?"+ask.Encode(), &list); err != nil {
 		c.site.ErrorPage(w, r, err)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"basisdienste/platform/authn"
 	"basisdienste/platform/login"
 	"basisdienste/platform/money"
 	"basisdienste/platform/page"
@@ -36,6 +37,9 @@ func (c *console) staffPage(r *http.Request, title string) web.Page {
 		{URL: base + "/payments", Text: c.site.T(r, "staff.payments")},
 		{URL: base + "/refunds", Text: c.site.T(r, "staff.refunds")},
 	}
+	if s.Principal.HasRole(authn.RoleTenantAdmin) {
+		nav = append(nav, web.Link{URL: base + "/treasury", Text: c.site.T(r, "staff.treasury")})
+	}
 	for i := range nav {
 		nav[i].Current = nav[i].URL == r.URL.Path
 	}
@@ -56,9 +60,7 @@ func (c *console) applications(w http.ResponseWriter, r *http.Request) {
 		state = states[0]
 	}
 	ask := url.Values{"limit": {"50"}, "state": {state}, "lang": {c.site.Lang(r)}}
-	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
-		ask.Set("cursor", cursor)
-	}
+	goOn(r, ask)
 	var list page.List[applicationView]
 	if err := c.api.get(r.Context(), "forms", formsBase(r)+"?"+ask.Encode(), &list); err != nil {
 		c.site.ErrorPage(w, r, err)

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -115,4 +118,51 @@ func TestBrowser_payments(t *testing.T) {
 		second.press("main form[action$='/approve'] button")
 		second.look("refund-approved", word(de, "Zahlung ", "Payment ")+paid.Kassenzeichen)
 	})
+}
+
+func TestBrowser_treasury(t *testing.T) {
+	t.Parallel()
+	looks(t, func(t *testing.T, name string, o browsertest.Options, de bool) {
+		g := newRig(t)
+		b := g.at(o, name, "kim", admin)
+		treasury, statements := word(de, "Kasse", "Treasury"), word(de, "Kontoauszüge", "Bank statements")
+		b.open(kasse)
+		b.look("closing-none", treasury)
+		g.paid(60000)
+		b.open(kasse + "?" + query(g.dayOf("day", 0)))
+		b.look("closing", treasury)
+		b.open(kasse + "?" + query(g.dayOf("day", 1)))
+		b.look("closing-wrong", treasury)
+
+		b.open(kasse + "/exports")
+		b.look("exports", word(de, "Buchungen herunterladen", "Download bookings"))
+		b.open(kasse + "/exports/download?what=payments&format=xml&" + query(g.dayOf("from", -1)) + "&" + query(g.dayOf("to", 0)))
+		b.look("exports-wrong", word(de, "Buchungen herunterladen", "Download bookings"))
+
+		b.open(kasse + "/statements")
+		b.look("statements-none", statements)
+		b.press("main button.kern-btn--primary")
+		b.look("statements-no-file", statements)
+		text := auszug(g.claim(3070), g.claim(5000))
+		b.choose(strings.Replace(text, "42.00", "42.01", 1))
+		b.press("main button.kern-btn--primary")
+		b.look("statements-refused", statements)
+		b.choose(text)
+		b.press("main button.kern-btn--primary")
+		b.look("statement", word(de, "Kontoauszug 2026-324", "Bank statement 2026-324"))
+		b.open(kasse + "/statements")
+		b.look("statements", statements)
+	})
+}
+
+// choose takes a file into the page's file field.
+func (b *tab) choose(text string) {
+	b.g.t.Helper()
+	name := filepath.Join(b.g.t.TempDir(), "auszug.xml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		b.g.t.Fatal(err)
+	}
+	if err := chromedp.Do(b, chromedp.SetUploadFiles(chromedp.CSS("main input[type=file]"), []string{name})); err != nil {
+		b.g.t.Fatal(err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,10 @@ type rig struct {
 	service      *payment.Service
 	erfurt, jena tenantdir.Entry
 	claims       int
+	ahead        atomic.Int64 // of the time, as the test lets it pass
 }
+
+func (g *rig) clock() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
@@ -47,7 +51,7 @@ func newRig(t *testing.T) *rig {
 		return payment.Opened{}, nil
 	}}
 	apps := []run.App{payment.New(sandbox.Part(), treasury.Part(), webhooks.Part(), probe), console.New(), edge.New()}
-	g.Env = runtest.Start(t, apps, runtest.Set("payment.sweep_every", "1h"))
+	g.Env = runtest.Start(t, apps, runtest.Clock(g.clock), runtest.Set("payment.sweep_every", "1h"))
 	g.jena = g.Tenant("jena", "160530000000")
 	g.erfurt = g.Tenant("erfurt", "160510000000")
 	h := g.Process.Host("console")
@@ -121,6 +125,13 @@ func (g *rig) staff(slug, subject, roles string) *person {
 	p := &person{textbrowser.New(), g}
 	p.open("/t/" + slug + "/staff/test-login/" + subject + "/" + roles)
 	return p
+}
+
+// as opens a page as somebody of Erfurt's staff, and reads the answer as it came.
+func (g *rig) as(subject, roles, path string) runtest.Answer {
+	g.t.Helper()
+	in := g.Do("GET", "/t/erfurt/staff/test-login/"+subject+"/"+roles, "", nil)
+	return g.Do("GET", path, "", nil, "Accept", "text/html", "Cookie", strings.Split(in.Header.Get("Set-Cookie"), ";")[0])
 }
 
 func (p *person) open(path string) {
