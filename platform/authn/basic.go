@@ -66,15 +66,18 @@ func (b *Basic) Guard(issuers func(*http.Request) []string) kit.Guard {
 }
 
 func (b *Basic) token(ctx context.Context, issuers []string, client, secret string) (string, error) {
-	for _, issuer := range issuers {
-		key := sha256.Sum256([]byte(issuer + "\x00" + client + "\x00" + secret))
-		if k, ok := b.kept.Get(key); ok && b.clock().Before(k.until) {
+	keys := make([][sha256.Size]byte, len(issuers))
+	for i, issuer := range issuers { // what is kept of any, before one is asked
+		keys[i] = sha256.Sum256([]byte(issuer + "\x00" + client + "\x00" + secret))
+		if k, ok := b.kept.Get(keys[i]); ok && b.clock().Before(k.until) {
 			return k.token, nil
 		}
+	}
+	for i, issuer := range issuers {
 		token, lifetime, err := fetchToken(ctx, b.services, issuer, client, secret)
 		switch {
 		case err == nil:
-			b.kept.Add(key, basicToken{token, b.clock().Add(min(keepBasic, lifetime-renewBefore))})
+			b.kept.Add(keys[i], basicToken{token, b.clock().Add(min(keepBasic, lifetime-renewBefore))})
 			return token, nil
 		case !fault.Is(err, "basic_refused"):
 			return "", fault.Unavailable("token_unavailable", "the service could not identify itself; try again").After(time.Second).Because(err)

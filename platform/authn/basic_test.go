@@ -48,6 +48,7 @@ func TestBasic(t *testing.T) {
 		{"the operator's client", "efa", "right", "efa", "", false, 1},
 		{"again, from what is kept", "efa", "right", "efa", "", true, 0},
 		{"the municipality's own", "own", "right", "own", "", false, 2},
+		{"that again, from what is kept", "own", "right", "own", "", true, 0},
 		{"a wrong secret", "efa", "wrong", "", "basic_refused", false, 2},
 		{"nobody", "", "", "", "basic_refused", false, 2},
 		{"auth is away", "efa", "other", "", "token_unavailable", true, 1},
