@@ -116,9 +116,10 @@ func (g *Gateway) readPayout(ctx context.Context, acct, payout string) (seen set
 }
 
 // lineKind says what a balance transaction is about. A dispute is an adjustment whose source it
-// is: below zero when funds are withdrawn, above when they are reinstated.
+// is: below zero when funds are withdrawn, above when they are reinstated. What a municipality's
+// account does not have is other.
 func lineKind(t *stripego.BalanceTransaction) settlement.Kind {
-	switch t.Type { //nolint:exhaustive // what a municipality's account does not have is other
+	switch t.Type {
 	case stripego.BalanceTransactionTypeCharge, stripego.BalanceTransactionTypePayment:
 		return settlement.LinePayment
 	case stripego.BalanceTransactionTypeRefund, stripego.BalanceTransactionTypePaymentRefund,

@@ -2,14 +2,19 @@ package treasury
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/dbtest"
+	"basisdienste/platform/money"
+	"basisdienste/platform/run"
 	"basisdienste/platform/runtest"
 	"basisdienste/services/payment"
+	"basisdienste/services/payment/camt/camttest"
 )
 
 // fill makes n claims of one day, each of two budget lines, and pays nine in ten.
@@ -96,4 +101,73 @@ type counting struct {
 func (c *counting) row(r Row) error {
 	c.rows++
 	return c.writer.row(r)
+}
+
+// reopen makes every claim payable again.
+func reopen(b *testing.B, d *db.DB, ctx context.Context) {
+	b.Helper()
+	err := d.Tx(ctx, func(tx *db.Tx) error {
+		for _, undo := range []string{
+			`UPDATE transactions SET state = 'INITIAL', method = '', ended_at = NULL, expires_at = 4102444800000000 WHERE tenant_id = ?`,
+			`DELETE FROM attempts WHERE tenant_id = ?`,
+		} {
+			if _, err := tx.Exec(ctx, undo, tx.Tenant()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkImport imports a statement of 20,000 movements, from the file to the end of matching,
+// for a municipality that has as many claims. paying=n: n in a hundred movements pay one of them;
+// the others name none.
+func BenchmarkImport(b *testing.B) {
+	const moves = 20_000
+	for name, options := range map[string][]runtest.Option{"sqlite": nil, "postgres": {runtest.Postgres()}} {
+		for _, paying := range []int{0, 5, 100} {
+			b.Run(fmt.Sprintf("%s/paying=%d", name, paying), func(b *testing.B) {
+				var s *service
+				part := payment.Part{Migrations: Part().Migrations, Open: func(_ context.Context, h *run.Host, p *payment.Service) (payment.Opened, error) {
+					s = &service{db: h.DB, dir: h.Dir, payments: p, dataDir: h.DataDir, zone: time.UTC, clock: h.Clock, log: h.Log}
+					return payment.Opened{}, nil
+				}}
+				e := runtest.Start(b, []run.App{payment.New(part)}, options...)
+				ctx := runtest.Context(b, e.Tenant("erfurt", "160510000000"))
+				day := period{from: time.Now().Add(-time.Hour)}
+				fill(b, s.db, ctx, day, moves)
+				b.ReportAllocs()
+				var cpu, spent time.Duration
+				for n := 0; b.Loop(); n++ {
+					statement := camttest.Statement{ID: fmt.Sprint("S-", n), Sequence: n + 1, Opening: 100}
+					for i := range moves {
+						move := camttest.Entry{Amount: money.Amount(3070), EndToEnd: fmt.Sprint("E-", i), Text: []string{fmt.Sprintf("Rechnung 2026-%07d vom 20.11.", i)}}
+						if i%100 < paying {
+							move.Text[0] = fmt.Sprintf("Kassenzeichen K%d", i)
+						}
+						statement.Entries = append(statement.Entries, move)
+					}
+					file := strings.NewReader(camttest.String("camt.053.001.08", statement))
+					reopen(b, s.db, ctx)
+					began, before := time.Now(), runtest.CPU(b)
+					list, err := s.Import(ctx, file)
+					for err == nil && list[0].State != "done" {
+						if _, err = s.match(ctx, &list[0], moves); err == nil {
+							list[0], err = s.Statement(ctx, list[0].ID)
+						}
+					}
+					cpu, spent = cpu+runtest.CPU(b)-before, spent+time.Since(began)
+					if err != nil || list[0].Matched != int64(moves*paying/100) {
+						b.Fatalf("Import = %+v, %v, want %d matched", list, err, moves*paying/100)
+					}
+				}
+				b.ReportMetric(moves*float64(b.N)/spent.Seconds(), "entries/s")
+				b.ReportMetric(float64(cpu.Microseconds())/moves/float64(b.N), "cpu-us/entry") // of this process; PostgreSQL has its own
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
 }

@@ -112,7 +112,8 @@ type check struct {
 
 // kinds in the order of a closing.
 var kinds = []ledger.Kind{
-	ledger.Claim, ledger.Dropped, ledger.Paid, ledger.Overpaid, ledger.Refund, ledger.RefundFailed, ledger.Fee, ledger.Payout, ledger.Dispute, ledger.DisputeWon,
+	ledger.Claim, ledger.Dropped, ledger.Paid, ledger.Overpaid, ledger.Refund, ledger.RefundFailed, ledger.Fee, ledger.Payout,
+	ledger.PayoutFailed, ledger.Dispute, ledger.DisputeWon, ledger.DisputeLost,
 }
 
 // closingRequest names a day.

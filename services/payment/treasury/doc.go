@@ -1,6 +1,6 @@
 // Package treasury is what a municipality's treasury (Kasse) works with: it imports bank
 // statements and finds the claims that were paid by transfer, closes each day, and exports
-// claims (Sollstellungen) and payments (Istbuchungen). Every figure is a sum over the ledger.
+// claims (Sollstellungen), payments (Istbuchungen) and settlements. Every figure is a sum over the ledger.
 //
 // # Promises
 //
@@ -14,7 +14,8 @@
 //   - The closing of a day that is over is stored when it is first asked for, with the next
 //     number, and is the same to the byte ever after. A day is over ten minutes after midnight
 //     in Germany, so that what was begun before is in the books.
-//   - An export of days that are over is the same to the byte whenever it is asked for.
+//   - An export of days that are over is the same to the byte whenever it is asked for, and so are
+//     the lines of a settlement (package settlement), which add up to what the provider paid out.
 //
 // # Never
 //
@@ -27,4 +28,6 @@
 // are compared with the Kassenzeichen of the tenant's claims, exactly, whatever their pattern. A
 // word is letters, digits, hyphens and underscores, 5 to 36 of them with at least one digit. A
 // bank may have broken a word at the end of a line, so lines are also read without a break.
+// Money that names no claim, but a provider's payout by its id, and has its amount, is that
+// settlement's: it has arrived. What a provider takes back from the bank is not looked for.
 package treasury

@@ -180,6 +180,7 @@ type entryView struct {
 	Surplus       bool         `json:"surplus"`
 	TransactionID id.ID        `json:"transaction_id,omitempty"`
 	Kassenzeichen string       `json:"kassenzeichen,omitempty"`
+	Settlement    string       `json:"settlement,omitempty"` // provider/id
 }
 
 func (s *service) entries(ctx context.Context, q entriesRequest) (answer page.List[entryView], err error) {
@@ -209,7 +210,8 @@ func (s *service) entries(ctx context.Context, q entriesRequest) (answer page.Li
 		views[i] = entryView{
 			Number: e.N, Entry: e.Entry, Part: e.Part, Line: e.Line, Amount: e.Amount, Credit: e.Credit, BookedOn: e.BookedOn, ValueOn: e.ValueOn,
 			EndToEnd: e.EndToEnd, Creditor: e.Creditor, BankReference: e.Reference, Text: e.Text,
-			Matched: e.Outcome == matched, Outcome: e.Outcome, Surplus: e.Surplus, TransactionID: e.TransactionID, Kassenzeichen: e.Kassenzeichen,
+			Matched: e.Outcome.found(), Outcome: e.Outcome, Surplus: e.Surplus, TransactionID: e.TransactionID, Kassenzeichen: e.Kassenzeichen,
+			Settlement: e.Settlement,
 		}
 	}
 	return page.Cut(signer, views, q.limit, func(last entryView) any { return last.Number })

@@ -93,8 +93,10 @@ func (j *jsonWriter) begin(h head) error {
 	return err
 }
 
-func (j *jsonWriter) row(r Row) error {
-	text, err := json.Marshal(r)
+func (j *jsonWriter) row(r Row) error { return j.item(r) }
+
+func (j *jsonWriter) item(v any) error {
+	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ type outcome string
 const (
 	open           outcome = "open" // nobody has looked yet
 	matched        outcome = "matched"
+	paidOut        outcome = "settlement"      // is what a provider paid out
 	unknown        outcome = "unknown"         // names no claim of ours
 	ambiguous      outcome = "ambiguous"       // names several
 	amountDiffers  outcome = "amount_differs"  // names an open claim of another amount
@@ -73,6 +74,9 @@ func named(words []string, claims map[string]payment.Claim) (payment.Claim, outc
 	}
 	return payment.Claim{}, ambiguous
 }
+
+// found reports whether it is known what the money is for.
+func (o outcome) found() bool { return o == matched || o == paidOut }
 
 // became says what money for a claim came to that had the state before.
 func became(state payment.State, did payment.Transferred) (is outcome, surplus bool) {

@@ -66,6 +66,7 @@ type entry struct {
 	Surplus       bool         `db:"surplus"`
 	TransactionID id.ID        `db:"transaction_id"`
 	Kassenzeichen string       `db:"kassenzeichen"`
+	Settlement    string       `db:"settlement"` // provider/id
 }
 
 // Import takes a file of statements. It is read to its end before anything is stored.
@@ -333,12 +334,13 @@ func (s *service) judge(ctx context.Context, of *statement, list []entry) error 
 		claims[c.Kassenzeichen] = c
 	}
 	var rest []entry
+	var restWords [][]string
 	for i := range list {
 		e := list[i]
 		claim, why := named(wordsOf[i], claims)
 		if why != open {
 			e.Outcome = why
-			rest = append(rest, e)
+			rest, restWords = append(rest, e), append(restWords, wordsOf[i])
 			continue
 		}
 		e.TransactionID, e.Kassenzeichen = claim.ID, claim.Kassenzeichen
@@ -347,8 +349,16 @@ func (s *service) judge(ctx context.Context, of *statement, list []entry) error 
 		}
 	}
 	return s.db.Tx(ctx, func(tx *db.Tx) error {
+		payouts, err := payoutsOf(ctx, tx, rest, restWords)
+		if err != nil {
+			return err
+		}
 		for i := range rest {
-			if err := saveEntry(ctx, tx, of.ID, &rest[i]); err != nil {
+			e := rest[i]
+			if err := arrived(ctx, tx, of, &e, restWords[i], payouts); err != nil {
+				return err
+			}
+			if err := saveEntry(ctx, tx, of.ID, &e); err != nil {
 				return err
 			}
 		}

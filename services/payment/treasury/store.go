@@ -15,7 +15,7 @@ const statementColumns = `id, kind, iban, statement_id, sequence, page, state, o
 	imported_by, imported_at`
 
 const entryColumns = `n, line, entry, part, amount, credit, booked_on, value_on, end_to_end, creditor, reference, text,
-	outcome, surplus, transaction_id, kassenzeichen`
+	outcome, surplus, transaction_id, kassenzeichen, settlement`
 
 func insertStatement(ctx context.Context, tx *db.Tx, s *statement) error {
 	_, err := tx.Exec(ctx, `INSERT INTO treasury_statements (tenant_id, `+statementColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -54,23 +54,23 @@ func show(ctx context.Context, tx *db.Tx, statementID id.ID) error {
 // finish ends matching and counts what matched.
 func finish(ctx context.Context, tx *db.Tx, statementID id.ID) error {
 	_, err := tx.Exec(ctx, `UPDATE treasury_statements SET state = 'done', matched =
-		(SELECT count(*) FROM treasury_entries e WHERE e.tenant_id = ? AND e.statement = ? AND e.outcome = 'matched')
+		(SELECT count(*) FROM treasury_entries e WHERE e.tenant_id = ? AND e.statement = ? AND e.outcome IN ('matched', 'settlement'))
 		WHERE tenant_id = ? AND id = ? AND state = 'matching'`, tx.Tenant(), statementID, tx.Tenant(), statementID)
 	return err
 }
 
 func insertEntries(ctx context.Context, tx *db.Tx, statementID id.ID, list []entry) error {
-	const columns, atOnce = 18, 50
+	const columns, atOnce = 19, 50
 	for len(list) > 0 {
 		part := list[:min(len(list), atOnce)]
 		list = list[len(part):]
 		args := make([]any, 0, columns*len(part))
 		for _, e := range part {
 			args = append(args, tx.Tenant(), statementID, e.N, e.Line, e.Entry, e.Part, e.Amount, e.Credit, e.BookedOn, e.ValueOn, e.EndToEnd, e.Creditor,
-				e.Reference, e.Text, e.Outcome, e.Surplus, e.TransactionID, e.Kassenzeichen)
+				e.Reference, e.Text, e.Outcome, e.Surplus, e.TransactionID, e.Kassenzeichen, e.Settlement)
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO treasury_entries (tenant_id, statement, `+entryColumns+`) VALUES `+
-			strings.Repeat(`, (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, len(part))[2:], args...); err != nil {
+			strings.Repeat(`, (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, len(part))[2:], args...); err != nil {
 			return err
 		}
 	}
@@ -79,9 +79,9 @@ func insertEntries(ctx context.Context, tx *db.Tx, statementID id.ID, list []ent
 
 // saveEntry writes what was decided about a movement.
 func saveEntry(ctx context.Context, tx *db.Tx, statementID id.ID, e *entry) error {
-	_, err := tx.Exec(ctx, `UPDATE treasury_entries SET outcome = ?, surplus = ?, transaction_id = ?, kassenzeichen = ?, text = ?
+	_, err := tx.Exec(ctx, `UPDATE treasury_entries SET outcome = ?, surplus = ?, transaction_id = ?, kassenzeichen = ?, settlement = ?, text = ?
 		WHERE tenant_id = ? AND statement = ? AND n = ? AND outcome = 'open'`,
-		e.Outcome, e.Surplus, e.TransactionID, e.Kassenzeichen, e.Text, tx.Tenant(), statementID, e.N)
+		e.Outcome, e.Surplus, e.TransactionID, e.Kassenzeichen, e.Settlement, e.Text, tx.Tenant(), statementID, e.N)
 	return err
 }
 
@@ -146,9 +146,9 @@ func errUnknownStatement() error {
 func entries(ctx context.Context, tx *db.Tx, statementID id.ID, which *bool, after int64, limit int) (list []entry, err error) {
 	narrow := ""
 	if which != nil && *which {
-		narrow = ` AND outcome = 'matched'`
+		narrow = ` AND outcome IN ('matched', 'settlement')`
 	} else if which != nil {
-		narrow = ` AND outcome <> 'matched'`
+		narrow = ` AND outcome NOT IN ('matched', 'settlement')`
 	}
 	err = tx.Select(ctx, &list, `SELECT `+entryColumns+` FROM treasury_entries WHERE tenant_id = ? AND statement = ? AND n > ?`+narrow+` ORDER BY n LIMIT ?`,
 		tx.Tenant(), statementID, after, limit)

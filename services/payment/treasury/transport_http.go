@@ -22,6 +22,9 @@ func (s *service) routes(m *kit.Mux, v *authn.Verifier) {
 	kit.Route(m, "GET "+apiBase+"/statements/{statement}/entries", allowed, s.entries)
 	kit.Route(m, "GET "+apiBase+"/closings/{day}", allowed, s.closing)
 	m.Handle("GET "+apiBase+"/exports/{what}", guarded(allowed, s.export))
+	kit.Route(m, "GET "+apiBase+"/settlements", allowed, s.settlements)
+	m.Handle("GET "+apiBase+"/settlements/{provider}/{settlement}", guarded(allowed, s.settlement))
+	kit.Route(m, "GET "+apiBase+"/disputes", allowed, s.disputes)
 }
 
 // guarded puts a guard before a handler that streams.

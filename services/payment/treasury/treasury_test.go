@@ -28,6 +28,7 @@ import (
 	"basisdienste/services/payment/camt/camttest"
 	"basisdienste/services/payment/ledger"
 	"basisdienste/services/payment/sandbox"
+	"basisdienste/services/payment/settlement"
 	"basisdienste/services/payment/treasury"
 )
 
@@ -408,6 +409,8 @@ func TestContract(t *testing.T) {
 	}
 	paid := g.claim(1, 3070)
 	text := camttest.String("camt.053.001.02", camttest.Statement{ID: "S", Entries: []camttest.Entry{in(paid.Kassenzeichen, 3070), in("unbekannt 12345", 1)}})
+	g.save(g.erfurt, payout("po_1", paid))
+	g.dispute(g.erfurt, settlement.Dispute{Provider: "stripe", ID: "dp_1", Transaction: paid.ID, Currency: "EUR", State: settlement.Lost, CreatedAt: db.NewTime(november), ReadAt: db.NewTime(november)})
 	id := ""
 	for _, q := range []struct {
 		method, path, body string
@@ -424,6 +427,10 @@ func TestContract(t *testing.T) {
 		{"GET", "/closings/2026-11-19", "", 200},
 		{"GET", "/exports/payments?from=2026-11-20&to=2026-11-20&format=json", "", 409},
 		{"GET", "/exports/claims?from=2026-11-18&to=2026-11-19&format=json", "", 200},
+		{"GET", "/settlements?state=paid", "", 200},
+		{"GET", "/settlements/stripe/po_1", "", 200},
+		{"GET", "/settlements/stripe/po_2", "", 404},
+		{"GET", "/disputes", "", 200},
 	} {
 		path := base + strings.Replace(q.path, "{id}", id, 1)
 		a := g.Do(q.method, path, g.token, q.body, "Content-Type", "application/xml")
