@@ -12,9 +12,9 @@
 //     same. Notify remembers keys for 24 hours, which is why tries end before; what was not
 //     taken by then is FAILED, and can be asked for anew after a DELETE.
 //   - Several processes may sweep at once: each mail is claimed by one.
-//   - Reminders go out only while the transaction is INITIAL. Who pays while the mail is on its way
+//   - Reminders go out only while the transaction is INITIAL, and no money held for it. Who pays while the mail is on its way
 //     may still get it. A reminder whose day was over when its turn came is SKIPPED.
-//   - The address is deleted as soon as the transaction is final, or by DELETE; what was sent
+//   - The address is deleted as soon as the transaction is final (or money held), or by DELETE; what was sent
 //     when is deleted 30 days after that. The address is shown masked, and stands in no event, log or
 //     audit entry. Neither does the pay link: who has it may pay and see the payment.
 //

@@ -29,8 +29,11 @@ const (
 // errAway: notify does not answer, so that all mails wait.
 var errAway = errors.New("notify does not answer")
 
-// listen hears of transactions that end.
+// listen hears of transactions that end, or whose money is held: then the payer has done all.
 func (s *Service) listen(r *bus.Router) {
+	bus.Handle(r, "requests-authorised", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e events.TransactionAuthorised) error {
+		return endRequest(ctx, tx, id.ID(e.TransactionID))
+	})
 	bus.Handle(r, "requests-payed", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e events.TransactionPayed) error {
 		return endRequest(ctx, tx, id.ID(e.TransactionID))
 	})

@@ -28,7 +28,7 @@ type Service struct {
 
 // Ask promises that the payer is asked for an open transaction, once now and again on the wished
 // days. Asking for the same again changes nothing and answers the same.
-// Errors: unknown_transaction, transaction_final, request_exists.
+// Errors: unknown_transaction, transaction_final, payment_authorised, request_exists.
 func (s *Service) Ask(ctx context.Context, q AskRequest) (View, error) {
 	t, err := s.payments.Get(ctx, q.ID)
 	if err != nil {
@@ -40,12 +40,14 @@ func (s *Service) Ask(ctx context.Context, q AskRequest) (View, error) {
 			TransactionID: t.ID, Email: q.Email, Language: q.Language, Days: db.JSON[[]int]{V: q.Days}, DueAt: dueOf(&t),
 			CreatedBy: audit.Actor(ctx), CreatedAt: now, PurgeAt: db.NewTime(t.ExpiresAt.Add(keepFor)),
 		}
-		state, err := lockState(ctx, tx, t.ID)
+		state, held, err := lockState(ctx, tx, t.ID)
 		switch {
 		case err != nil:
 			return View{}, err
 		case state != payment.Initial:
 			return View{}, fault.Conflict("transaction_final", "the transaction has ended; nobody can be asked for it any more")
+		case held:
+			return View{}, fault.Conflict("payment_authorised", "the payer has done all: the money is held, and taken by a capture")
 		}
 		was, err := request(ctx, tx, t.ID)
 		switch {

@@ -21,13 +21,15 @@ func errUnknownRequest() error {
 }
 
 // lockState keeps the transaction from ending while a request for it is stored, and returns its
-// state; empty if there is none.
-func lockState(ctx context.Context, tx *db.Tx, txID id.ID) (state payment.State, err error) {
-	err = tx.Get(ctx, &state, `SELECT state FROM transactions WHERE tenant_id = ? AND id = ?`+tx.ForUpdate(), tx.Tenant(), txID)
-	if errors.Is(err, db.ErrNoRows) {
-		return "", nil
+// state, and whether money is held for it.
+func lockState(ctx context.Context, tx *db.Tx, txID id.ID) (state payment.State, held bool, err error) {
+	if err = tx.Get(ctx, &state, `SELECT state FROM transactions WHERE tenant_id = ? AND id = ?`+tx.ForUpdate(), tx.Tenant(), txID); err != nil {
+		return "", false, err
 	}
-	return state, err
+	var n int
+	err = tx.Get(ctx, &n, `SELECT count(*) FROM attempts WHERE tenant_id = ? AND transaction_id = ? AND state = 'open' AND authorised_at IS NOT NULL`,
+		tx.Tenant(), txID)
+	return state, n > 0, err
 }
 
 func insertRequest(ctx context.Context, tx *db.Tx, r *Request, mails []Reminder) error {
