@@ -90,7 +90,7 @@ func (c *console) routes(h *run.Host) {
 	m.Handle("POST /t/{tenant}/staff/payments/{id}/refunds/{refund}/reject", staff(c.rejectRefund))
 	m.Handle("GET /t/{tenant}/staff/refunds", staff(c.waitingRefunds))
 
-	c.treasuryRoutes(m)
+	c.adminRoutes(m)
 
 	c.login.Routes(m, "/operator")
 	operator := func(f http.HandlerFunc) http.Handler {
@@ -108,18 +108,29 @@ func (c *console) routes(h *run.Host) {
 	m.Handle("POST /operator/events/{service}/{consumer}/{id}/replay", operator(c.replay))
 }
 
-// treasuryRoutes are for whom the treasury of the service payment lets in.
-func (c *console) treasuryRoutes(m *kit.Mux) {
+// adminRoutes are for whom the service payment lets to its treasury and its webhooks.
+func (c *console) adminRoutes(m *kit.Mux) {
 	admin := func(f http.HandlerFunc) http.Handler {
 		return c.site.Protect(c.login.Staff(authn.RoleTenantAdmin)(f))
 	}
-	const base = "/t/{tenant}/staff/treasury"
-	m.Handle("GET "+base, admin(c.closing))
-	m.Handle("GET "+base+"/exports", admin(c.exports))
-	m.Handle("GET "+base+"/exports/download", admin(c.export))
-	m.Handle("GET "+base+"/statements", admin(c.statements))
-	m.Handle("POST "+base+"/statements", admin(c.upload))
-	m.Handle("GET "+base+"/statements/{id}", admin(c.statement))
+	const treasury = "/t/{tenant}/staff/treasury"
+	m.Handle("GET "+treasury, admin(c.closing))
+	m.Handle("GET "+treasury+"/exports", admin(c.exports))
+	m.Handle("GET "+treasury+"/exports/download", admin(c.export))
+	m.Handle("GET "+treasury+"/statements", admin(c.statements))
+	m.Handle("POST "+treasury+"/statements", admin(c.upload))
+	m.Handle("GET "+treasury+"/statements/{id}", admin(c.statement))
+
+	const webhooks = "/t/{tenant}/staff/webhooks"
+	m.Handle("GET "+webhooks, admin(c.webhooks))
+	m.Handle("GET "+webhooks+"/new", admin(c.askWebhook))
+	m.Handle("POST "+webhooks+"/new", admin(c.createWebhook))
+	m.Handle("GET "+webhooks+"/{id}", admin(c.webhook))
+	m.Handle("POST "+webhooks+"/{id}/enable", admin(c.enableWebhook))
+	m.Handle("POST "+webhooks+"/{id}/disable", admin(c.disableWebhook))
+	m.Handle("POST "+webhooks+"/{id}/rotate", admin(c.rotateWebhook))
+	m.Handle("POST "+webhooks+"/{id}/test", admin(c.testWebhook))
+	m.Handle("POST "+webhooks+"/{id}/deliveries/{delivery}/replay", admin(c.replayDelivery))
 }
 
 // seed tells where to click.

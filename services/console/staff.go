@@ -38,7 +38,7 @@ func (c *console) staffPage(r *http.Request, title string) web.Page {
 		{URL: base + "/refunds", Text: c.site.T(r, "staff.refunds")},
 	}
 	if s.Principal.HasRole(authn.RoleTenantAdmin) {
-		nav = append(nav, web.Link{URL: base + "/treasury", Text: c.site.T(r, "staff.treasury")})
+		nav = append(nav, web.Link{URL: base + "/treasury", Text: c.site.T(r, "staff.treasury")}, web.Link{URL: base + "/webhooks", Text: c.site.T(r, "webhooks")})
 	}
 	for i := range nav {
 		nav[i].Current = nav[i].URL == r.URL.Path

@@ -166,3 +166,31 @@ func (b *tab) choose(text string) {
 		b.g.t.Fatal(err)
 	}
 }
+
+func TestBrowser_webhooks(t *testing.T) {
+	t.Parallel()
+	looks(t, func(t *testing.T, name string, o browsertest.Options, de bool) {
+		g := newRig(t)
+		b := g.at(o, name, "kim", admin)
+		b.open(hooks)
+		b.look("webhooks-none", "Webhooks")
+		b.press("main a.kern-btn--primary")
+		b.look("webhook-new", word(de, "Adresse anlegen", "Register an address"))
+		b.fill("url", "https://10.0.0.1/")
+		b.press("main button.kern-btn--primary")
+		b.look("webhook-new-wrong", word(de, "Adresse anlegen", "Register an address"))
+		b.fill("url", "https://kasse.example/hook")
+		b.press("main button.kern-btn--primary")
+		b.look("webhook-secret", word(de, "Geheimnis", "Secret"))
+		b.press("main a.kern-btn--primary")
+		b.look("webhook-no-messages", "Webhook")
+		b.press("main form[action$='/test'] button")
+		g.giveUp()
+		b.open(browsertest.Evaluate(t, b, "location.pathname"))
+		b.look("webhook", "Webhook")
+		b.press("main form[action$='/disable'] button")
+		b.look("webhook-disabled", "Webhook")
+		b.open(hooks)
+		b.look("webhooks", "Webhooks")
+	})
+}
