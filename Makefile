@@ -144,7 +144,7 @@ test-upgrade: ## exchange every instance of a cluster under traffic, from the re
 
 .PHONY: test-books
 test-books: ## 100,000 random operations on payments with crashes and lost answers; the books are right (PAYMENT_SEED=…)
-	PAYMENT_OPERATIONS=25000 $(GO) test -timeout 60m -count=1 -v -run TestRandom ./services/payment
+	PAYMENT_OPERATIONS=25000 PAYMENT_OPEN=10000 $(GO) test -timeout 60m -count=1 -v -run 'TestRandom|TestSweep' ./services/payment
 
 # The release before is built from the repository's history, which a shallow clone lacks.
 .PHONY: no-history
