@@ -3,14 +3,14 @@
 //
 // It owns transactions (claims, from INITIAL to PAYED, FAILED, CANCELED or EXPIRED), attempts
 // (tries to pay one at a provider), refunds, history (what happened to each), numbers (the
-// ranges of Kassenzeichen) and the ledger (package ledger). Adapters have tables of their own
-// with their name as prefix.
+// ranges of Kassenzeichen), the ledger (package ledger), and what providers paid out and payers
+// disputed (package settlement). Adapters have tables of their own with their name as prefix.
 //
 // # Events
 //
 // Out: payment.transaction.created, payed, failed, canceled, expired and payment.refund.requested,
-// succeeded, failed (v1), each written in the transaction that changes the state. In: none but
-// those of the tenant directory.
+// succeeded, failed, payment.settlement.completed and payment.dispute.changed (v1), each written in
+// the transaction that changes the state. In: none but those of the tenant directory.
 //
 // # Promises
 //
@@ -27,12 +27,13 @@
 //     make us read the session again, and a transaction expires only after its provider said
 //     that no money can come in any more. Money that comes in for an ended transaction all the
 //     same is kept as an attempt in state surplus, with an entry in the history.
-//   - Refunds of a payment never exceed it, however many are asked for at once; above a
-//     tenant's limit a second person has to approve. A refund that succeeded may still fail:
+//   - Refunds of a payment never exceed it, however many are asked for at once; where they come
+//     above a tenant's limit, in one or in parts, a second person has to approve. A refund that succeeded may still fail:
 //     then it is booked back, and the money can be given back again.
 //   - Every claim and what becomes of it is booked in the transaction that changes the state:
 //     the claim (Sollstellung) by budget line, money that came in, a claim that was dropped, a
-//     surplus, a refund. Every booking sums to zero.
+//     surplus, a refund, what a provider kept, paid out or took back. Every booking sums to zero, and
+//     a provider's clearing account is 0 once all that it took in is settled.
 //   - The browser goes back to the client's redirectUrl and carries no result. The address of
 //     a pay page cannot be guessed and shows one transaction; opening it again does no harm.
 //   - Kassenzeichen are unique within a municipality and counted up in its range. A request
