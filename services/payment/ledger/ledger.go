@@ -138,10 +138,17 @@ type Row struct {
 	At          db.Time      `db:"at"`
 }
 
-// Of lists what was booked for a transaction, in no order but that of the moves of a booking.
+// maxRows of one transaction is beyond what there can be: 99 items, claimed and given back in a
+// hundred refunds of which each came back.
+const maxRows = 25_000
+
+// Of lists all that was booked for a transaction, in no order but that of the moves of a booking.
 func Of(ctx context.Context, tx *db.Tx, transaction id.ID) (rows []Row, err error) {
 	err = tx.Select(ctx, &rows, `SELECT transaction_id, kind, reference, n, debit, credit, amount, at FROM ledger
-		WHERE tenant_id = ? AND transaction_id = ? ORDER BY kind, reference, n LIMIT 2000`, tx.Tenant(), transaction)
+		WHERE tenant_id = ? AND transaction_id = ? ORDER BY kind, reference, n LIMIT ?`, tx.Tenant(), transaction, maxRows+1)
+	if err == nil && len(rows) > maxRows {
+		err = fmt.Errorf("ledger: transaction %s has more than %d rows", transaction, maxRows)
+	}
 	return rows, err
 }
 

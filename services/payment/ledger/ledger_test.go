@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 	"time"
@@ -60,6 +61,39 @@ func TestBook(t *testing.T) {
 				t.Errorf("Of = %+v, %v, want three rows", rows, err)
 			}
 			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A claim on as many budget lines as it may have, given back in many parts: none of it is left out.
+func TestOf_AllThatATransactionMayHave(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB) {
+		ctx, of := dbtest.Tenant(t, "erfurt"), id.New()
+		var moves []ledger.Move
+		for line := range 99 {
+			moves = append(moves, ledger.Move{Debit: ledger.Claims, Credit: ledger.Revenue(fmt.Sprint(line)), Amount: 100})
+		}
+		const refunds = 25
+		err := d.Tx(ctx, func(tx *db.Tx) error {
+			for n := range refunds {
+				if err := ledger.Book(ctx, tx, ledger.Booking{Transaction: of, Kind: ledger.Refund, Reference: fmt.Sprint(n), Moves: ledger.Back(moves)}); err != nil {
+					return err
+				}
+			}
+			return ledger.Book(ctx, tx, ledger.Booking{Transaction: of, Kind: ledger.Claim, Moves: moves})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.Read(ctx, func(tx *db.Tx) error {
+			rows, err := ledger.Of(ctx, tx, of)
+			if want := (refunds + 1) * 99; len(rows) != want {
+				t.Errorf("Of = %d rows, %v, want %d", len(rows), err, want)
+			}
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)
