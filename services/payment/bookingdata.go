@@ -52,11 +52,11 @@ func (s BookingSchema) compile() (bookingRules, error) {
 
 // wrong says what is wrong with the item's value, or "".
 func (r bookingRule) wrong(i Item) string {
-	value, there := i.BookingData[r.key]
+	value := i.BookingData[r.key] // an empty one books nothing
 	switch {
-	case !there && r.Required:
+	case value == "" && r.Required:
 		return "is missing, the municipality books by it"
-	case !there:
+	case value == "":
 		return ""
 	case r.Max > 0 && utf8.RuneCountInString(value) > r.Max:
 		return "has more than " + strconv.Itoa(r.Max) + " characters"

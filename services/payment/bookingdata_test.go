@@ -35,6 +35,7 @@ func TestBookingData(t *testing.T) {
 		{"more than wanted", "parken", map[string]string{"haushaltstelle": "1.1200", "href": "x"}, nil},
 		{"what is optional is left out", "parken", map[string]string{"haushaltstelle": "1.1200"}, nil},
 		{"what is required is missing", "parken", nil, []string{"/items/0/bookingData/haushaltstelle"}},
+		{"what is required is empty", "hundeamt", map[string]string{"marke": ""}, []string{"/items/0/bookingData/marke"}},
 		{"a pattern means the whole value", "parken", map[string]string{"haushaltstelle": "x1.120"}, []string{"/items/0/bookingData/haushaltstelle"}},
 		{"too long", "parken", map[string]string{"haushaltstelle": "1.1200", "objektnummer": "47110"}, []string{"/items/0/bookingData/objektnummer"}},
 		{"both", "parken", map[string]string{"haushaltstelle": "1.12000", "objektnummer": "47110"}, []string{"/items/0/bookingData/haushaltstelle", "/items/0/bookingData/objektnummer"}},
