@@ -20,8 +20,8 @@ type Numbering struct {
 	Pattern string `json:"pattern"`
 	Prefix  string `json:"prefix"`
 	// First and Last bound the range that the treasury set aside. Numbers are given out
-	// upwards, each once; a request that fails may leave a gap. With a year in the pattern
-	// the range begins anew each year. Last 0 means all that fit.
+	// upwards, each once; a request that fails may leave a gap. With a year in the pattern,
+	// which is that of German time, the range begins anew each year. Last 0 means all that fit.
 	First int64 `json:"first"`
 	Last  int64 `json:"last"`
 }
@@ -124,7 +124,8 @@ func (n Numbering) compile(ags string) (kassenzeichen, error) {
 	return k, nil
 }
 
-// counter names the row that counts: one a year where the year is part of the reference.
+// counter names the row that counts: one a year where the year is part of the reference. The
+// year is that of now in its own zone, as in write.
 func (k kassenzeichen) counter(now time.Time) string {
 	if k.yearly {
 		return "kassenzeichen-" + now.Format("2006")

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"basisdienste/platform/dbtest"
 	"basisdienste/platform/fault"
 )
 
@@ -72,6 +73,26 @@ func TestCounterIsYearly(t *testing.T) {
 		k, err := Numbering{Pattern: pattern}.compile("")
 		if got := k.counter(november); err != nil || got != want {
 			t.Errorf("%q: counter = %q, %v; want %q", pattern, got, err, want)
+		}
+	}
+}
+
+// The year of a Kassenzeichen is that of the municipality's clock, also in the hour in which UTC is
+// behind.
+func TestCreate_YearOfTheKassenzeichen(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, dbtest.New(t, serviceSets...))
+	for _, c := range []struct {
+		at   time.Time
+		want string
+	}{
+		{time.Date(2026, 12, 31, 22, 59, 59, 0, time.UTC), "1605100020260000001"},
+		{time.Date(2026, 12, 31, 23, 0, 0, 0, time.UTC), "1605100020270000001"},
+		{time.Date(2027, 1, 1, 12, 0, 0, 0, time.UTC), "1605100020270000002"},
+	} {
+		s.pass(c.at.Sub(s.clock()))
+		if got := s.create(t, c.at.Format("r-20060102-150405")).Kassenzeichen; len(got) != 20 || got[:19] != c.want {
+			t.Errorf("Kassenzeichen at %s = %s, want %s and a check digit", c.at, got, c.want)
 		}
 	}
 }

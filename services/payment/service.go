@@ -75,11 +75,12 @@ func (s *Service) Create(ctx context.Context, o Order) (Transaction, error) {
 	}
 	first, err := idem.Tx(ctx, s.db, func(tx *db.Tx) (created, error) {
 		now := tx.Now()
-		n, err := s.numbers.next(ctx, tx, kz.counter(now.Time), kz.first)
+		local := now.In(s.zone)
+		n, err := s.numbers.next(ctx, tx, kz.counter(local), kz.first)
 		if err != nil {
 			return created{}, err
 		}
-		if t.Kassenzeichen, err = kz.write(n, now.Time); err != nil {
+		if t.Kassenzeichen, err = kz.write(n, local); err != nil {
 			return created{}, err
 		}
 		t.CreatedAt, t.ExpiresAt = now, db.NewTime(later(now.Time, o.DueAt).Add(time.Duration(settings.ExpireHours)*time.Hour))
