@@ -77,7 +77,8 @@ type Settings struct {
 
 // Refunds says how money goes back.
 type Refunds struct {
-	// FourEyesAbove is the amount above which a second person has to approve; null means never.
+	// FourEyesAbove is what may go back of a transaction, in one refund or several, before a second
+	// person has to approve; null means any amount.
 	FourEyesAbove *money.Amount `json:"four_eyes_above"`
 }
 

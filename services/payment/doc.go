@@ -28,8 +28,8 @@
 //     that no money can come in any more. Money that comes in for an ended transaction all the
 //     same is kept as an attempt in state surplus, with an entry in the history.
 //   - Refunds of a payment never exceed it, however many are asked for at once; where they come
-//     above a tenant's limit, in one or in parts, a second person has to approve. A refund that succeeded may still fail:
-//     then it is booked back, and the money can be given back again.
+//     above a tenant's limit, in one or in parts, a second person has to approve. A refund that
+//     succeeded may still fail: then it is booked back, and the money can be given back again.
 //   - Every claim and what becomes of it is booked in the transaction that changes the state:
 //     the claim (Sollstellung) by budget line, money that came in, a claim that was dropped, a
 //     surplus, a refund, what a provider kept, paid out or took back. Every booking sums to zero, and

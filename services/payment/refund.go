@@ -71,6 +71,16 @@ func refundable(taken money.Amount, refunds []Refund) money.Amount {
 	return taken
 }
 
+// byOne is what went back, or is about to, without a second person having looked at it.
+func byOne(refunds []Refund) (sum money.Amount) {
+	for i := range refunds {
+		if r := &refunds[i]; r.holds() && r.State != RefundWaiting && r.DecidedBy == "" {
+			sum += r.Amount
+		}
+	}
+	return sum
+}
+
 // decide lets a second person approve or reject. Errors: refund_decided, second_person_needed.
 func (r *Refund) decide(now db.Time, actor string, approve bool) error {
 	switch {

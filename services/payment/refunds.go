@@ -27,8 +27,9 @@ type RefundWanted struct {
 	Attempt id.ID
 }
 
-// RequestRefund gives money back, at once or after a second person has approved it: above the
-// tenant's limit (Refunds.FourEyesAbove). Several refunds of one payment together never
+// RequestRefund gives money back, at once or after a second person has approved it: if what went
+// back of the transaction without one would come above the tenant's limit (Refunds.FourEyesAbove),
+// so that asking in parts does not help. Several refunds of one payment together never
 // exceed it, however many ask at once. With an Idempotency-Key it may be repeated.
 // Errors: unknown_transaction, not_refundable, refund_above_balance, too_many_refunds.
 func (s *Service) RequestRefund(ctx context.Context, txID id.ID, w RefundWanted) (Refund, error) {
@@ -54,7 +55,7 @@ func (s *Service) RequestRefund(ctx context.Context, txID id.ID, w RefundWanted)
 			ID: id.New(), TransactionID: txID, AttemptID: a.ID, Amount: w.Amount, Note: w.Note, State: RefundSubmitted,
 			RequestedBy: audit.Actor(ctx), CreatedAt: now, CheckAt: now,
 		}
-		if limit := settings.Refunds.FourEyesAbove; limit != nil && w.Amount > *limit {
+		if limit := settings.Refunds.FourEyesAbove; limit != nil && w.Amount+byOne(before) > *limit {
 			r.State = RefundWaiting
 		}
 		if err := insertRefund(ctx, tx, &r); err != nil {

@@ -12,6 +12,7 @@ import (
 	"basisdienste/platform/db"
 	"basisdienste/platform/dbtest"
 	"basisdienste/platform/fault"
+	"basisdienste/platform/id"
 	"basisdienste/platform/money"
 	"basisdienste/platform/tenantdir"
 	"basisdienste/services/payment/ledger"
@@ -184,6 +185,39 @@ func TestRefunds_FourEyes(t *testing.T) {
 		list, err := s.Refunds(s.ctx, tr.ID)
 		if err != nil || len(list) != 2 || list[0].State != RefundSucceeded || list[0].DecidedBy != "person:boss" || s.desk.gaveBack != 1001 {
 			t.Errorf("Refunds = %+v, %v, desk gave %s; want the first given back by the sweep", list, err, s.desk.gaveBack)
+		}
+		s.consistent(t)
+	})
+}
+
+// Nobody comes below the limit by asking for the same money in parts.
+func TestRefunds_FourEyesInParts(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, serviceSets, func(t *testing.T, d *db.DB) {
+		s := newShop(t, d)
+		s.configure(t, func(raw map[string]any) { raw["refunds"] = map[string]any{"four_eyes_above": 10} })
+		tr, other := s.paid(t, "r-1"), s.paid(t, "r-2")
+		clerk, boss := audit.WithActor(s.ctx, "person:clerk"), audit.WithActor(s.ctx, "person:boss")
+		for i, c := range []struct {
+			of     id.ID
+			amount money.Amount
+			want   RefundState
+		}{
+			{tr.ID, 600, RefundSucceeded},
+			{tr.ID, 401, RefundWaiting}, // 10.01 by one person
+			{tr.ID, 400, RefundSucceeded},
+			{tr.ID, 1, RefundWaiting},
+			{other.ID, 1000, RefundSucceeded},
+		} {
+			r, err := s.RequestRefund(clerk, c.of, RefundWanted{Amount: c.amount})
+			if err != nil || r.State != c.want {
+				t.Errorf("refund %d, of %s = %s, %v; want %s", i, c.amount, r.State, err, c.want)
+			}
+			if r.State == RefundWaiting {
+				if _, err := s.DecideRefund(boss, c.of, r.ID, true); err != nil {
+					t.Errorf("approve refund %d: %v", i, err)
+				}
+			}
 		}
 		s.consistent(t)
 	})
