@@ -187,7 +187,7 @@ func TestReceipt_Refuses(t *testing.T) {
 		code   string
 	}{
 		{"not paid", g.api(g.erfurt, open, "", payment.ScopeRead), http.StatusConflict, "not_paid"},
-		{"no such language", g.api(g.erfurt, paid, "?lang=fr", payment.ScopeRead), http.StatusBadRequest, "invalid_language"},
+		{"no such language", g.api(g.erfurt, paid, "?lang=fr", payment.ScopeRead), http.StatusBadRequest, "unknown_language"},
 		{"no such transaction", g.api(g.erfurt, payment.Transaction{ID: id.New()}, "", payment.ScopeRead), http.StatusNotFound, "unknown_transaction"},
 		{"another municipality's", g.api(g.jena, paid, "", payment.ScopeRead), http.StatusNotFound, "unknown_transaction"},
 		{"another scope", g.api(g.erfurt, paid, "", payment.ScopeWrite), http.StatusForbidden, "scope_missing"},

@@ -21,14 +21,14 @@ type GetRequest struct {
 	Language string
 }
 
-// FromHTTP reads path and query. Errors: unknown_transaction, invalid_language.
+// FromHTTP reads path and query. Errors: unknown_transaction, unknown_language.
 func (q *GetRequest) FromHTTP(r *http.Request) error {
 	if q.Language = r.URL.Query().Get("lang"); q.Language == "" {
 		q.Language = "de"
 	}
 	if q.Language != "de" && q.Language != "en" {
-		return fault.Invalid("invalid_language", "lang is de or en").
-			With(fault.Field{Name: "lang", Code: "invalid_language", Detail: "is de or en"})
+		return fault.Invalid("unknown_language", "lang is de or en").
+			With(fault.Field{Name: "lang", Code: "unknown_language", Detail: "is de or en"})
 	}
 	return q.GetRequest.FromHTTP(r)
 }

@@ -28,7 +28,7 @@ type AskRequest struct {
 	Days               []int  `json:"remind_days_before"` // before the due date
 }
 
-// Validate implements kit.Validator. Errors: invalid_email, invalid_language, invalid_reminder.
+// Validate implements kit.Validator. Errors: invalid_email, unknown_language, invalid_reminder.
 func (q *AskRequest) Validate() error {
 	q.Email = strings.TrimSpace(q.Email)
 	if q.Language == "" {
@@ -38,14 +38,14 @@ func (q *AskRequest) Validate() error {
 	slices.SortFunc(q.Days, func(a, b int) int { return b - a })
 	switch {
 	case !emailAddress(q.Email):
-		return fault.Invalid("invalid_email", "email is one address such as name@example.org").
+		return fault.Unprocessable("invalid_email", "email is one address such as name@example.org").
 			With(fault.Field{Name: "/email", Code: "invalid_email", Detail: "must be one address such as name@example.org"})
 	case q.Language != "de" && q.Language != "en":
-		return fault.Invalid("invalid_language", "language is de or en").
-			With(fault.Field{Name: "/language", Code: "invalid_language", Detail: "is de or en"})
+		return fault.Invalid("unknown_language", "language is de or en").
+			With(fault.Field{Name: "/language", Code: "unknown_language", Detail: "is de or en"})
 	case len(q.Days) > maxReminders || len(slices.Compact(slices.Clone(q.Days))) < len(q.Days) ||
 		slices.ContainsFunc(q.Days, func(d int) bool { return d < 0 || d > maxDays }):
-		return fault.Invalid("invalid_reminder", "remind_days_before has at most %d different numbers of days from 0 to %d", maxReminders, maxDays).
+		return fault.Unprocessable("invalid_reminder", "remind_days_before has at most %d different numbers of days from 0 to %d", maxReminders, maxDays).
 			With(fault.Field{Name: "/remind_days_before", Code: "invalid_reminder", Detail: "too many, one twice, or one out of bounds"})
 	}
 	return nil

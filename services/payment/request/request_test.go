@@ -76,22 +76,26 @@ func TestAsk_Refuses(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
 	made := g.claim(g.erfurt, "r-1", dueDay)
-	for name, c := range map[string]struct{ body, code string }{
-		"no address":      {`{}`, "invalid_email"},
-		"no mail address": {`{"email":"erika"}`, "invalid_email"},
-		"with a name":     {`{"email":"Erika <e@example.org>"}`, "invalid_email"},
-		"two addresses":   {`{"email":"e@example.org, f@example.org"}`, "invalid_email"},
-		"a line more":     {`{"email":"e@example.org\nBcc: f@example.org"}`, "invalid_email"},
-		"no domain":       {`{"email":"e@localhost"}`, "invalid_email"},
-		"too long":        {`{"email":"` + strings.Repeat("e", 250) + `@example.org"}`, "invalid_email"},
-		"language":        {`{"email":"e@example.org","language":"fr"}`, "invalid_language"},
-		"a day twice":     {`{"email":"e@example.org","remind_days_before":[7,1,7]}`, "invalid_reminder"},
-		"after the day":   {`{"email":"e@example.org","remind_days_before":[-1]}`, "invalid_reminder"},
-		"long before":     {`{"email":"e@example.org","remind_days_before":[91]}`, "invalid_reminder"},
-		"six reminders":   {`{"email":"e@example.org","remind_days_before":[1,2,3,4,5,6]}`, "invalid_reminder"},
-		"unknown field":   {`{"email":"e@example.org","id":"x"}`, "unknown_field"},
+	for name, c := range map[string]struct {
+		body   string
+		status int
+		code   string
+	}{
+		"no address":      {`{}`, 422, "invalid_email"},
+		"no mail address": {`{"email":"erika"}`, 422, "invalid_email"},
+		"with a name":     {`{"email":"Erika <e@example.org>"}`, 422, "invalid_email"},
+		"two addresses":   {`{"email":"e@example.org, f@example.org"}`, 422, "invalid_email"},
+		"a line more":     {`{"email":"e@example.org\nBcc: f@example.org"}`, 422, "invalid_email"},
+		"no domain":       {`{"email":"e@localhost"}`, 422, "invalid_email"},
+		"too long":        {`{"email":"` + strings.Repeat("e", 250) + `@example.org"}`, 422, "invalid_email"},
+		"language":        {`{"email":"e@example.org","language":"fr"}`, 400, "unknown_language"},
+		"a day twice":     {`{"email":"e@example.org","remind_days_before":[7,1,7]}`, 422, "invalid_reminder"},
+		"after the day":   {`{"email":"e@example.org","remind_days_before":[-1]}`, 422, "invalid_reminder"},
+		"long before":     {`{"email":"e@example.org","remind_days_before":[91]}`, 422, "invalid_reminder"},
+		"six reminders":   {`{"email":"e@example.org","remind_days_before":[1,2,3,4,5,6]}`, 422, "invalid_reminder"},
+		"unknown field":   {`{"email":"e@example.org","id":"x"}`, 400, "unknown_field"},
 	} {
-		g.wantRefused(name, g.call("POST", made, "/request", c.body), http.StatusBadRequest, c.code)
+		g.wantRefused(name, g.call("POST", made, "/request", c.body), c.status, c.code)
 	}
 	nobody := payment.Transaction{ID: id.New()}
 	for _, method := range []string{"POST", "GET", "DELETE"} {
