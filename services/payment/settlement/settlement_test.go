@@ -3,6 +3,7 @@ package settlement_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -350,5 +351,14 @@ func TestSettlement_OtherTenantSeesNothing(t *testing.T) {
 		jena.save(payout("po_1", settlement.Paid, line("a", settlement.LinePayment, "", 50, 1)))
 		jena.want("its own", map[ledger.Account]money.Amount{"bank": 49, "fees": 1, "clearing/bank-of-x": -50})
 		k.want("the first one's", map[ledger.Account]money.Amount{"bank": 99, "fees": 1, "clearing/bank-of-x": -100, "chargebacks": 5, "disputed": -5})
+	})
+}
+
+func TestMigrations_DownAndUp(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, []db.Set{payment.Migrations()}, func(t *testing.T, d *db.DB) {
+		if err := errors.Join(d.MigrateDown(t.Context(), payment.Migrations()), d.Migrate(t.Context(), payment.Migrations())); err != nil {
+			t.Errorf("down and up again: %v", err)
+		}
 	})
 }

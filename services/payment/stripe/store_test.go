@@ -163,3 +163,13 @@ func TestWork_LooksUntilItWorksAndNotForEver(t *testing.T) {
 		}
 	}
 }
+
+// The tables can be taken away and made again, with those that a later migration dropped.
+func TestMigrations_DownAndUp(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, sets, func(t *testing.T, d *db.DB) {
+		if err := errors.Join(d.MigrateDown(t.Context(), Migrations()), d.Migrate(t.Context(), Migrations())); err != nil {
+			t.Errorf("down and up again: %v", err)
+		}
+	})
+}
