@@ -49,7 +49,7 @@ func crashShop(t *testing.T, dir string) *shop {
 		t.Fatal(err)
 	}
 	s.Service = &Service{
-		db: d, dir: dir2, links: links{key: make([]byte, 32)}, gateways: map[string]Gateway{"desk": paidDesk{s.desk}}, cfg: DefaultConfig(),
+		db: d, zone: time.UTC, dir: dir2, links: links{key: make([]byte, 32)}, gateways: map[string]Gateway{"desk": paidDesk{s.desk}}, cfg: DefaultConfig(),
 		known: &knownSettings{}, numbers: &numbers{}, lines: &lines{}, clock: time.Now, log: slog.New(slog.DiscardHandler),
 	}
 	return s
