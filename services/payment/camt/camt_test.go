@@ -85,6 +85,7 @@ func TestRead_Forms(t *testing.T) {
 		"interim balances":        {"PRCD", "ITBD", "CLBD", "ITBD"},
 		"date and time":           {"<Dt>2026-11-20</Dt></BookgDt>", "<DtTm>2026-11-20T23:59:59+01:00</DtTm></BookgDt>"},
 		"amount in dollars":       {"<TxAmt><Amt Ccy=\"EUR\">30.70</Amt>", "<TxAmt><Amt Ccy=\"USD\">33.00</Amt>"},
+		"sum of a batch":          {"<NbOfTxs>2</NbOfTxs>", "<NbOfTxs>2</NbOfTxs><TtlAmt Ccy=\"EUR\">30.00</TtlAmt><CdtDbtInd>CRDT</CdtDbtInd>"},
 		"supplementary data":      {"</Stmt>", "<SplmtryData><Envlp><x:y xmlns:x=\"urn:x\">z</x:y></Envlp></SplmtryData></Stmt>"},
 		"net sum":                 {"</TtlNtries>", "<TtlNetNtryAmt>60.49</TtlNetNtryAmt><CdtDbtInd>CRDT</CdtDbtInd></TtlNtries><TtlCdtNtries><NbOfNtries>3</NbOfNtries><Sum>61.69</Sum></TtlCdtNtries>"},
 	} {
@@ -96,6 +97,29 @@ func TestRead_Forms(t *testing.T) {
 	prefixed := strings.NewReplacer("<?", "<?", "</", "</c:", "<", "<c:", "xmlns=", "xmlns:c=").Replace(good)
 	if _, moves, err := read(prefixed); err != nil || len(moves) != 5 {
 		t.Errorf("with a prefix: Read = %d moves, %v, want 5", len(moves), err)
+	}
+}
+
+// An entry may hold several batches: each is about its own transactions.
+func TestRead_TwoBatches(t *testing.T) {
+	t.Parallel()
+	const next = "<TxDtls><Refs><EndToEndId>K3<"
+	text := camttest.String("camt.053.001.08", camttest.Statement{ID: "1", Entries: []camttest.Entry{
+		{Batch: []camttest.Entry{{Amount: 1000, EndToEnd: "K1"}, {Amount: 500, EndToEnd: "K2"}, {Amount: 1500, EndToEnd: "K3"}}},
+	}})
+	for _, c := range []struct{ first, second, want string }{
+		{"15.00", "15.00", ""},
+		{"30.00", "15.00", "the batch is about 30.00, but its transactions about 15.00"},
+		{"15.00", "15.01", "the batch is about 15.01, but its transactions about 15.00"},
+	} {
+		batches := strings.NewReplacer(
+			"<NbOfTxs>3</NbOfTxs>", `<NbOfTxs>2</NbOfTxs><TtlAmt Ccy="EUR">`+c.first+`</TtlAmt>`,
+			next, `</NtryDtls><NtryDtls><Btch><NbOfTxs>1</NbOfTxs><TtlAmt Ccy="EUR">`+c.second+`</TtlAmt></Btch>`+next,
+		).Replace(text)
+		_, moves, err := read(batches)
+		if c.want == "" && (err != nil || len(moves) != 3) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("Read of batches about %s and %s = %d moves, %v, want 3 moves or %q", c.first, c.second, len(moves), err, c.want)
+		}
 	}
 }
 
@@ -113,6 +137,7 @@ func TestRead_Refuses(t *testing.T) {
 		{"number of entries", "<NbOfNtries>4<", "<NbOfNtries>5<", 63, "the statement has 4 entries, but its summary says 5"},
 		{"sum of entries", "<Sum>62.89<", "<Sum>62.88<", 63, "the entries sum up to 62.89, but the summary says 62.88"},
 		{"a cent in a batch", "\"EUR\">20.00<", "\"EUR\">20.01<", 50, "the entry moves 30.00, but its transactions 30.01"},
+		{"sum of a batch", "<NbOfTxs>2</NbOfTxs>", "<NbOfTxs>2</NbOfTxs><TtlAmt Ccy=\"EUR\">29.99</TtlAmt>", 49, "the batch is about 29.99, but its transactions about 30.00"},
 		{"number of a batch", "<NbOfTxs>2<", "<NbOfTxs>3<", 49, "the batch has 2 transactions, but <NbOfTxs> is 3"},
 		{"no amount in a batch", "<AmtDtls><TxAmt><Amt Ccy=\"EUR\">10.00</Amt></TxAmt></AmtDtls>", "", 47, "one of several transactions has no amount in EUR"},
 		{"currency", "<Amt Ccy=\"EUR\">30.70</Amt>\n", "<Amt Ccy=\"USD\">30.70</Amt>\n", 14, "<Amt> is in \"USD\", want EUR"},

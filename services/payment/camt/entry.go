@@ -105,7 +105,7 @@ func (e *entry) known() error {
 func (e *entry) details() error {
 	const none = -1
 	number, sum := int64(none), money.Amount(none)
-	before, credit := e.parts, e.head.Credit
+	before, moved, credit := e.parts, e.moved(), e.head.Credit
 	err := e.children(func(name string) error {
 		switch name {
 		case "Btch":
@@ -135,10 +135,21 @@ func (e *entry) details() error {
 		return nil
 	case number != none && number != e.parts-before:
 		return e.errorf("the batch has %d transactions, but <NbOfTxs> is %d", e.parts-before, number)
-	case sum != none && before == 0 && (sum != e.head.Amount || credit != e.head.Credit) && e.parts > 1:
-		return e.errorf("the batch is about %s, but its entry about %s", sum, e.head.Amount)
+	case e.parts == 1: // what moved is its entry's amount, see entry
+		return nil
+	}
+	if moved = e.moved() - moved; sum != none && signed(sum, credit) != moved {
+		return e.errorf("the batch is about %s, but its transactions about %s", signed(sum, credit), moved)
 	}
 	return nil
+}
+
+// moved is the sum of the transactions that were read.
+func (e *entry) moved() money.Amount {
+	if e.held == nil {
+		return e.total
+	}
+	return e.total + signed(e.held.Amount, e.held.Credit)
 }
 
 // part reads a TxDtls.
