@@ -52,8 +52,10 @@ func example(t testing.TB, language, description string, items ...payment.Item) 
 }
 
 func item(description, rate string, quantity int64, net, tax money.Amount) payment.Item {
-	return payment.Item{ID: "1", Reference: "REF-1", Description: description, TaxRate: rate, Quantity: quantity, SingleNet: net, SingleTax: tax,
-		TotalNet: money.Amount(quantity) * net, TotalTax: money.Amount(quantity) * tax}
+	return payment.Item{
+		ID: "1", Reference: "REF-1", Description: description, TaxRate: rate, Quantity: quantity, SingleNet: net, SingleTax: tax,
+		TotalNet: money.Amount(quantity) * net, TotalTax: money.Amount(quantity) * tax,
+	}
 }
 
 // written returns the bytes, the text of the pages without spaces, and how many pages there are.
@@ -103,14 +105,17 @@ func TestPDF_Content(t *testing.T) {
 		language string
 		want     []string
 	}{
-		{"de", []string{"Zahlungsbeleg", "Müllheim an der Weiß", "Straßenfest für Łukasz Żółć und Gülşen Çağlar", "160510002026000001", "1.030,70 €", "EUR",
+		{"de", []string{
+			"Zahlungsbeleg", "Müllheim an der Weiß", "Straßenfest für Łukasz Żółć und Gülşen Çağlar", "160510002026000001", "1.030,70 €", "EUR",
 			"Kredit- oder Debitkarte (Visa)", "23.11.2026, 00:30 Uhr", "019a9f00-d3a9-73ec-99d1-eea80706b24c", "Gebühr", "Plakette €", "REF-1", "19 %", "7,5 %",
 			"830,70 €", "159,60 €", "keine Rechnung im Sinne des Umsatzsteuergesetzes (§ 14 UStG)", "24.11.2026, 00:30 Uhr", "Davon erstattet", "30,00 €", "1.000,70 €",
-			"Seite 1 von 1"}},
+			"Seite 1 von 1",
+		}},
 		{"en", []string{"Payment receipt", "€1,030.70", "23 November 2026, 00:30", "Credit or debit card (Visa)", "19%", "not an invoice", "Remaining", "€1,000.70", "page 1 of 1"}},
 	} {
 		r := example(t, c.language, "Straßenfest für Łukasz Żółć und Gülşen Çağlar", item("Gebühr", "0", 1, 830_70, 0), item("Plakette €", "19", 2, 20_20, 79_80), payment.Item{
-			ID: "3", Reference: "REF-1", TaxRate: "7.5", Quantity: 1})
+			ID: "3", Reference: "REF-1", TaxRate: "7.5", Quantity: 1,
+		})
 		r.Refunds, r.Refunded = []payment.Refund{{Amount: 30_00, EndedAt: &ended}}, 30_00
 		r.Facts = append(r.Facts, Fact{r.text("refunded"), r.Refunded}, Fact{r.text("left"), r.Amount - r.Refunded})
 		body, text, n := written(t, r)
