@@ -231,7 +231,11 @@ func (t *Transaction) end(now db.Time, s State, reason string) error {
 }
 
 func errFinal(s State) error {
-	return fault.Conflict("transaction_final", "the transaction is %s already and stays so", strings.ToLower(string(s)))
+	word := strings.ToLower(string(s))
+	if s == Payed {
+		word = "paid"
+	}
+	return fault.Conflict("transaction_final", "the transaction is %s already and stays so", word)
 }
 
 // subject says in a few words what is paid.
