@@ -127,16 +127,22 @@ func TestAnswersHaveTheRecordedShape(t *testing.T) {
 	account := r.doc("POST", "/v1/accounts", "type=standard&country=DE")
 	tooMuch := r.ask("POST", "/v1/refunds", "payment_intent="+intent(third)["id"].(string)+"&amount=100000")
 	declined := intent(refused)
+	held := r.doc("POST", "/v1/checkout/sessions", sessionForm("payment_intent_data[capture_method]", "manual", "payment_method_types[1]", "link"))["id"].(string)
+	r.pay(held, CardOK)
+	captured := r.doc("POST", "/v1/payment_intents/"+intent(held)["id"].(string)+"/capture", "expand[]=latest_charge.balance_transaction")
 	var event map[string]any
 	for _, e := range r.api.events {
 		if e.doc["type"] == "charge.dispute.created" {
 			event = asJSON(t, e.doc)
 		}
 	}
+	capture := recorded(t, "payment_intent_capture_success_response.json")
 	for _, c := range []struct {
 		kind      string
 		want, got map[string]any
 	}{
+		{"payment_intent", capture, captured},
+		{"charge", recorded(t, "payment_intent_capture_success_response.json", "charges", "data", "0"), captured["latest_charge"].(doc)},
 		{"payment_intent", recorded(t, "create_payment_intent_requires_3ds_response.json"), intent(waiting)},
 		{"payment_intent", recorded(t, "payment_intent_capture_success_response.json"), intent(paid)},
 		{"payment_intent", recorded(t, "notification_payment_intent.json", "data", "object"), intent(paid)},
@@ -159,6 +165,9 @@ func TestAnswersHaveTheRecordedShape(t *testing.T) {
 	}
 	if got := tooMuch["error"].(doc)["message"]; got != "Refund amount (€1000.00) is greater than charge amount (€30.70)" {
 		t.Errorf("message = %q, want it as recorded, in euros", got)
+	}
+	if charge := captured["latest_charge"].(doc); captured["status"] != capture["status"] || charge["captured"] != true {
+		t.Errorf("captured = %v with a charge of %v, want both as recorded", captured["status"], charge["captured"])
 	}
 	// The comparison itself: it finds what is missing and what has another type.
 	for _, broken := range []doc{{}, {"id": 1.0}} {

@@ -121,10 +121,15 @@ func TestStripeMockTakesWhatTheAdapterSends(t *testing.T) {
 	for _, c := range []struct {
 		method payment.Method
 		detail string
-	}{{payment.CreditCard, ""}, {payment.PayPal, ""}, {payment.Other, "SEPA"}, {payment.Other, "twint"}, {payment.Other, "klarna"}} {
+		hold   bool
+	}{
+		{payment.CreditCard, "", false}, {payment.CreditCard, "", true}, {payment.PayPal, "", false}, {payment.Other, "SEPA", false},
+		{payment.Other, "twint", false}, {payment.Other, "klarna", false},
+	} {
 		checkout := payment.Checkout{
 			Attempt: id.New(), Transaction: id.New(), Tenant: entry.ID, Amount: 30_70, Currency: "EUR", Method: c.method, Detail: c.detail,
 			Reference: "K0001", Text: "Bewohnerparkausweis", Language: "de", ReturnURL: "https://pay.example/return", ExpiresAt: time.Now().Add(time.Hour),
+			Hold: c.hold,
 		}
 		_, err := gateway.Create(ctx, checkout)
 		t.Logf("Create by %s %s: %v", c.method, c.detail, err)
@@ -143,6 +148,56 @@ func TestStripeMockTakesWhatTheAdapterSends(t *testing.T) {
 	_, err = gateway.GetRefund(ctx, "acct_1/cs_test_1", "re_1")
 	t.Logf("GetRefund: %v", err)
 	m.taken(t, "the rest", 4)
+}
+
+// stripe-mock has no session whose money is held, so sessions are the fake's, and what the adapter
+// says of their PaymentIntents stripe-mock is told.
+func TestStripeMockTakesCaptureAndCancel(t *testing.T) {
+	t.Parallel()
+	m := startMock(t)
+	fake := stripeapi.New(stripeapi.Options{Key: key, Clock: time.Now, BaseURL: "https://stripe.example"})
+	mock, err := url.Parse(m.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(mock)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/payment_intents/") {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		fake.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	cfg := payment.DefaultConfig()
+	cfg.Stripe.URL, cfg.Stripe.SecretKey, cfg.Stripe.Retries = server.URL, key, 0
+	gateway := stripe.NewGateway(cfg, time.Now)
+	account := fake.Connect()
+	entry := tenantdir.Entry{
+		Tenant: tenant.Tenant{ID: id.New(), Slug: "erfurt"}, Settings: map[string]json.RawMessage{"payment": json.RawMessage(`{"stripe":{"account":"` + account + `"}}`)},
+	}
+	ctx := tenantdir.With(t.Context(), entry)
+	for name, act := range map[string]func(context.Context, string) (payment.Session, error){"capture": gateway.Capture, "cancel": gateway.End} {
+		s, err := gateway.Create(ctx, payment.Checkout{
+			Attempt: id.New(), Transaction: id.New(), Tenant: entry.ID, Amount: 30_70, Currency: "EUR", Method: payment.CreditCard, Reference: "K0001",
+			Text: "Bewohnerparkausweis", Language: "de", ReturnURL: "https://pay.example/return", ExpiresAt: time.Now().Add(time.Hour), Hold: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fake.Pay(strings.TrimPrefix(s.ID, account+"/"), stripeapi.CardOK); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := act(ctx, s.ID); err != nil || got.State != payment.SessionAuthorised {
+			t.Errorf("%s = %s, %v; want it as the fake has it, which was not told", name, got.State, err)
+		}
+		m.mu.Lock()
+		if len(m.notes) != 1 || !strings.HasSuffix(m.notes[0].request, "/"+name) {
+			t.Errorf("%s: stripe-mock was told %d times, want once", name, len(m.notes))
+		}
+		m.mu.Unlock()
+		m.taken(t, name, 1)
+	}
 }
 
 // Each field that the fake answers is one of Stripe's and has its type.
@@ -217,11 +272,22 @@ func TestTheFakeAnswersFieldsThatStripeHas(t *testing.T) {
 		t.Fatal(err)
 	}
 	payout := fake.Payout(account)
+	var held []string
+	for range 2 {
+		id := ask("", "POST", "/v1/checkout/sessions", create+"&payment_intent_data[capture_method]=manual")["id"].(string)
+		if status, err := fake.Pay(id, stripeapi.CardOK); err != nil || status != "requires_capture" {
+			t.Fatalf("Pay of a session whose money is to be held = %s, %v; want requires_capture", status, err)
+		}
+		held = append(held, ask("", "GET", "/v1/checkout/sessions/"+id, "")["payment_intent"].(string))
+	}
 	for _, c := range []struct{ method, path, form string }{
 		{"POST", "/v1/checkout/sessions", create},
 		{"GET", "/v1/checkout/sessions/" + session, ""},
 		{"GET", "/v1/checkout/sessions", "limit=1"},
 		{"GET", "/v1/payment_intents/" + intent["id"].(string), ""},
+		{"GET", "/v1/payment_intents/" + held[0], ""},
+		{"POST", "/v1/payment_intents/" + held[0] + "/capture", ""},
+		{"POST", "/v1/payment_intents/" + held[1] + "/cancel", "cancellation_reason=requested_by_customer"},
 		{"GET", "/v1/charges/" + charge, ""},
 		{"GET", "/v1/refunds/" + refund, ""},
 		{"GET", "/v1/refunds", "limit=1"},
