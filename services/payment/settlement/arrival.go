@@ -6,6 +6,12 @@ import (
 	"basisdienste/platform/db"
 )
 
+// Any reports whether there are settlements at all.
+func Any(ctx context.Context, tx *db.Tx) (found bool, err error) {
+	err = tx.Get(ctx, &found, `SELECT EXISTS (SELECT 1 FROM settlements WHERE tenant_id = ?)`, tx.Tenant())
+	return found, err
+}
+
 // ByID finds the settlements that have one of the ids, of whatever provider, but for those
 // that failed. A bank statement names the id alone.
 func ByID(ctx context.Context, tx *db.Tx, ids []string) (found []Settlement, err error) {

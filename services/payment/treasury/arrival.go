@@ -11,6 +11,9 @@ import (
 // payoutsOf finds the settlements that movements name which name no claim, by their ids.
 func payoutsOf(ctx context.Context, tx *db.Tx, list []entry, wordsOf [][]string) (map[string]settlement.Settlement, error) {
 	const atOnce = 1000
+	if some, err := settlement.Any(ctx, tx); err != nil || !some {
+		return nil, err
+	}
 	var all []string
 	for i := range list {
 		if list[i].Outcome == unknown {
