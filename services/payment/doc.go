@@ -8,7 +8,7 @@
 //
 // # Events
 //
-// Out: payment.transaction.created, payed, failed, canceled, expired and payment.refund.requested,
+// Out: payment.transaction.created, authorised, payed, failed, canceled, expired and payment.refund.requested,
 // succeeded, failed, payment.settlement.completed and payment.dispute.changed (v1), each written in
 // the transaction that changes the state. In: none but those of the tenant directory.
 //
@@ -27,6 +27,11 @@
 //     make us read the session again, and a transaction expires only after its provider said
 //     that no money can come in any more. Money that comes in for an ended transaction all the
 //     same is kept as an attempt in state surplus, with an entry in the history.
+//   - A claim of the municipality with a day on which it is due is ended by the municipality
+//     alone, or by its time: a payer who breaks off may come back.
+//   - Where the municipality wants it so, a card's money is held first, and taken or released
+//     when it decides, at the latest after five days; a decision to take it is carried out
+//     however often the provider's answer is lost.
 //   - Refunds of a payment never exceed it, however many are asked for at once; where they come
 //     above a tenant's limit, in one or in parts, a second person has to approve. A refund that
 //     succeeded may still fail: then it is booked back, and the money can be given back again.
@@ -42,7 +47,8 @@
 // # Never
 //
 // It never sees card numbers or accounts, keeps no payer's data but the request as the client
-// sent it (given back by the standard's GET), puts none of it into events or logs, and makes
+// sent it (given back by the standard's GET) and, until it is paid, the address of one who is to
+// be asked by mail (package request), puts none of it into events or logs, and makes
 // no network call inside a database transaction.
 //
 // # Parts
@@ -51,6 +57,7 @@
 // standard; sandbox, stripe and transfer (bank transfer with GiroCode) are providers behind the
 // interface Gateway, all held to what package paymenttest says that a Gateway promises; treasury
 // imports bank statements (package camt reads them), closes days and exports; webhooks tells
-// other systems. Originators are not yet bound to clients: a client that a municipality switched
+// other systems; request asks payers by mail and draws codes for letters; receipt gives receipts of
+// what was paid. Originators are not yet bound to clients: a client that a municipality switched
 // on may read all of its transactions whose ids it knows.
 package payment
