@@ -307,8 +307,8 @@ func TestSweep_AtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := len(g.mails.all()); got != requests {
-			t.Errorf("notify has %d mails, want %d", got, requests)
+		if got := len(g.mails.all()); got != requests || g.mails.posts != requests {
+			t.Errorf("notify has %d mails of %d tries, want %d of as many", got, g.mails.posts, requests)
 		}
 	})
 }

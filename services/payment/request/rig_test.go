@@ -33,6 +33,7 @@ type mailbox struct {
 	lose   bool // the effect happens, and the answer is lost
 	keys   map[string]string
 	mails  []message
+	posts  int // with and without effect
 	clash  int // the same key with another content
 }
 
@@ -40,6 +41,7 @@ func (b *mailbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	body, _ := io.ReadAll(r.Body)
+	b.posts++
 	if b.status != 0 {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(b.status)
