@@ -22,6 +22,9 @@
 //     later, a failure of its own), by listing the account's sessions of that time.
 //   - What counts is payment_status, read from Stripe; neither the payer's return nor an event is
 //     believed. The amount and currency given back are those that Stripe received.
+//   - Money that is to be held is authorised only (PaymentIntent with manual capture, cards alone). It
+//     is captured once and released once, however often either is asked for; there the state of
+//     the PaymentIntent counts, not payment_status.
 //   - A session remembers its account, so it can be read after the municipality changed to
 //     another one. Test and live mode are never mixed: a session or event of the other is refused.
 //   - A refund is made once, however often it is asked for and however late.
@@ -42,4 +45,5 @@
 // Stripe takes 0.50 EUR or more, so offers want a minimum. Its sessions live 30 minutes to 24 hours: one
 // of an attempt that ends sooner lives on until it is ended. A card that is declined leaves the session open,
 // for the payer may try another on the same page. A refund made in Stripe's dashboard is not seen.
+// Money is held for seven days at most, of which the service uses five.
 package stripe
