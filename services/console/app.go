@@ -84,6 +84,8 @@ func (c *console) routes(h *run.Host) {
 	m.Handle("GET /t/{tenant}/staff/payments/{id}", staff(c.payment))
 	m.Handle("GET /t/{tenant}/staff/payments/{id}/withdraw", staff(c.askWithdraw))
 	m.Handle("POST /t/{tenant}/staff/payments/{id}/withdraw", staff(c.withdraw))
+	m.Handle("GET /t/{tenant}/staff/payments/{id}/capture", staff(c.askCapture))
+	m.Handle("POST /t/{tenant}/staff/payments/{id}/capture", staff(c.capture))
 	m.Handle("GET /t/{tenant}/staff/payments/{id}/refund", staff(c.askRefund))
 	m.Handle("POST /t/{tenant}/staff/payments/{id}/refund", staff(c.requestRefund))
 	m.Handle("POST /t/{tenant}/staff/payments/{id}/refunds/{refund}/approve", staff(c.approveRefund))
@@ -120,6 +122,11 @@ func (c *console) adminRoutes(m *kit.Mux) {
 	m.Handle("GET "+treasury+"/statements", admin(c.statements))
 	m.Handle("POST "+treasury+"/statements", admin(c.upload))
 	m.Handle("GET "+treasury+"/statements/{id}", admin(c.statement))
+
+	m.Handle("GET "+treasury+"/settlements", admin(c.settlements))
+	m.Handle("GET "+treasury+"/settlements/{provider}/{id}", admin(c.settlement))
+	m.Handle("GET "+treasury+"/settlements/{provider}/{id}/download", admin(c.downloadSettlement))
+	m.Handle("GET "+treasury+"/disputes", admin(c.disputes))
 
 	const webhooks = "/t/{tenant}/staff/webhooks"
 	m.Handle("GET "+webhooks, admin(c.webhooks))

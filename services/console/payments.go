@@ -30,6 +30,8 @@ type paymentView struct {
 	CreatedAt     time.Time    `json:"created_at"`
 	ExpiresAt     time.Time    `json:"expires_at"`
 	EndedAt       *time.Time   `json:"ended_at"`
+	DueOn         string       `json:"due_on"`     // a day in Germany
+	Capturable    bool         `json:"capturable"` // the money is held, and nobody asked to take it
 	Items         []itemView   `json:"items"`
 }
 
@@ -237,6 +239,7 @@ func (c *console) showPayment(w http.ResponseWriter, r *http.Request, status int
 		"Number": f.Kassenzeichen, "Wrong": wrong, "Rows": c.paymentRows(r, &f), "Items": c.itemTable(r, &f), "History": c.historyTable(r, &f),
 		"Refunds": c.refundTable(r, &f), "Waiting": c.waitingOf(r, &f),
 		"Withdraw": when(f.State == initial, own+"/withdraw"), "Refund": when(len(f.sources()) > 0, own+"/refund"),
+		"Capture": when(f.Capturable, own+"/capture"),
 	})
 }
 
@@ -267,6 +270,9 @@ func (c *console) paymentRows(r *http.Request, f *facts) []web.Row {
 		web.Row{Key: c.site.T(r, "payment.originator"), Value: f.OriginatorID},
 		web.Row{Key: c.site.T(r, "payment.created"), Value: f.CreatedAt},
 	)
+	if f.DueOn != "" {
+		rows = append(rows, web.Row{Key: c.site.T(r, "payment.due"), Value: c.dayOf(r, f.DueOn)})
+	}
 	if f.EndedAt != nil {
 		return append(rows, web.Row{Key: c.site.T(r, "payment.ended"), Value: *f.EndedAt})
 	}
@@ -308,9 +314,18 @@ func (c *console) askWithdraw(w http.ResponseWriter, r *http.Request) {
 		c.showPayment(w, r, http.StatusConflict, c.site.T(r, "error.transaction_final"))
 		return
 	}
-	p := c.staffPage(r, c.site.T(r, "payment.withdraw"))
+	c.confirm(w, r, &f, "payment.withdraw", "/withdraw")
+}
+
+// confirm asks once more before something is done that cannot be undone; text begins the keys of
+// what is asked.
+func (c *console) confirm(w http.ResponseWriter, r *http.Request, f *facts, text, action string) {
+	p := c.staffPage(r, c.site.T(r, text+".ask"))
 	p.Back = ownPayment(r)
-	c.site.Render(w, r, http.StatusOK, "payment-withdraw", p, map[string]any{"Own": ownPayment(r), "Rows": c.paymentRows(r, &f)})
+	c.site.Render(w, r, http.StatusOK, "confirm", p, map[string]any{
+		"Title": c.site.T(r, text+".ask"), "Body": c.site.T(r, text+".body"), "Button": c.site.T(r, text), "Rows": c.paymentRows(r, f),
+		"Own": ownPayment(r), "Action": ownPayment(r) + action,
+	})
 }
 
 func (c *console) withdraw(w http.ResponseWriter, r *http.Request) {
@@ -320,6 +335,32 @@ func (c *console) withdraw(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.done(w, r, err, "payment.withdraw.done", ownPayment(r))
+}
+
+// askCapture asks once more before money is taken that is held.
+func (c *console) askCapture(w http.ResponseWriter, r *http.Request) {
+	f, ok := c.factsOf(w, r)
+	switch {
+	case !ok:
+		return
+	case !f.Capturable:
+		c.showPayment(w, r, http.StatusConflict, c.site.T(r, "error.not_capturable"))
+		return
+	}
+	c.confirm(w, r, &f, "payment.capture", "/capture")
+}
+
+func (c *console) capture(w http.ResponseWriter, r *http.Request) {
+	var now paymentView
+	err := c.api.call(r.Context(), http.MethodPost, "payment", transactionAPI(r)+"/capture", nil, &now)
+	switch {
+	case fault.Is(err, "not_capturable"), fault.Is(err, "transaction_final"):
+		c.showPayment(w, r, http.StatusConflict, c.site.T(r, "error.not_capturable"))
+	case fault.Is(err, "provider_unavailable"), err == nil && now.State == initial:
+		c.done(w, r, nil, "payment.capture.soon", ownPayment(r))
+	default:
+		c.done(w, r, err, "payment.capture.done", ownPayment(r))
+	}
 }
 
 // done leads on after a post, with a word of success, or answers err.

@@ -46,6 +46,7 @@ type movementView struct {
 	Surplus       bool         `json:"surplus"`
 	TransactionID string       `json:"transaction_id"`
 	Kassenzeichen string       `json:"kassenzeichen"`
+	Settlement    string       `json:"settlement"` // provider/id
 }
 
 // maxUpload is a little above what the treasury takes, whose word counts.
@@ -246,8 +247,11 @@ func (c *console) movements(r *http.Request, which string, list []movementView) 
 	return t
 }
 
-// claimOf leads to the payment that the movement names.
+// claimOf leads to the payment, or the payout, that the movement names.
 func (c *console) claimOf(r *http.Request, m *movementView) any {
+	if provider, of, ok := strings.Cut(m.Settlement, "/"); ok {
+		return web.Link{URL: settlementPage(r, provider, of), Text: of}
+	}
 	if m.TransactionID == "" {
 		return "–"
 	}

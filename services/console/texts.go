@@ -7,7 +7,7 @@ import (
 )
 
 // texts are German and English.
-var texts = joinTexts(ownTexts, paymentTexts, treasuryTexts, webhookTexts)
+var texts = joinTexts(ownTexts, paymentTexts, treasuryTexts, webhookTexts, settlementTexts)
 
 func joinTexts(parts ...web.Texts) web.Texts {
 	all := web.Texts{}

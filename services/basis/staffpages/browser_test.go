@@ -96,6 +96,13 @@ func TestBrowser_payments(t *testing.T) {
 		b.press("main button.kern-btn--primary")
 		b.look("payment-withdrawn", word(de, "Zahlung ", "Payment ")+open.Kassenzeichen)
 
+		held := g.create(3070, true)
+		g.byCard(held)
+		b.open("/t/erfurt/staff/payments/" + held.ID.String())
+		b.look("payment-held", word(de, "Zahlung ", "Payment ")+held.Kassenzeichen)
+		b.press("main a[href$='/capture']")
+		b.look("payment-capture", word(de, "Diesen Betrag einziehen?", "Take this amount?"))
+
 		b.open("/t/erfurt/staff/payments/" + paid.ID.String())
 		b.press("main a[href$='/refund']")
 		b.look("refund", word(de, "Geld erstatten", "Give money back"))
@@ -152,6 +159,16 @@ func TestBrowser_treasury(t *testing.T) {
 		b.look("statement", word(de, "Kontoauszug 2026-324", "Bank statement 2026-324"))
 		b.open(kasse + "/statements")
 		b.look("statements", statements)
+
+		claim := g.claim(3070)
+		g.payout("po_1QO2Bc2eZvKYlo2C0example", claim, 2)
+		g.dispute(claim)
+		b.open(kasse + "/settlements")
+		b.look("settlements", word(de, "Auszahlungen der Zahlungsdienste", "Payouts of payment providers"))
+		b.press("main table a")
+		b.look("settlement", word(de, "Auszahlung ", "Payout ")+"po_1QO2Bc2eZvKYlo2C0example")
+		b.open(kasse + "/disputes")
+		b.look("disputes", word(de, "Rückbuchungen", "Disputes"))
 	})
 }
 

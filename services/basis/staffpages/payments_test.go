@@ -106,6 +106,32 @@ func TestPayments_AreWithdrawn(t *testing.T) {
 	other.sees(409, "schon abgeschlossen", "Geld erstatten")
 }
 
+func TestPayments_AreCaptured(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	made := g.create(3070, true)
+	p := g.staff("erfurt", "kim", clerk)
+	own := "/t/erfurt/staff/payments/" + made.ID.String()
+	if got := p.status(own + "/capture"); got != http.StatusConflict {
+		t.Errorf("the page to capture what nobody paid = %d, want 409", got)
+	}
+	p.sees(409, "kein Betrag vorgemerkt")
+	g.byCard(made)
+	p.open(own)
+	p.sees(200, "auf der Karte vorgemerkt", "Betrag vorgemerkt")
+	p.follow("Betrag einziehen")
+	p.sees(200, "Diesen Betrag einziehen?", made.Kassenzeichen)
+	late := g.staff("erfurt", "robin", clerk)
+	late.open(own + "/capture")
+	p.send("/capture")
+	p.sees(200, "Der Betrag ist eingezogen.", "Bezahlt")
+	late.send("/capture") // asking again takes nothing twice
+	late.sees(200, "Der Betrag ist eingezogen.")
+	if got := p.status(own + "/capture"); got != http.StatusConflict {
+		t.Errorf("the page to capture what was captured = %d, want 409", got)
+	}
+}
+
 func TestRefunds_AreRequested(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
@@ -207,7 +233,7 @@ func TestPayments_OfOthers(t *testing.T) {
 	waits := g.refundsOf(made)[0]
 	one := "/payments/" + made.ID.String()
 	stranger := g.staff("jena", "juri", admin)
-	for _, path := range []string{one, one + "/withdraw", one + "/refund"} {
+	for _, path := range []string{one, one + "/withdraw", one + "/capture", one + "/refund"} {
 		if got := stranger.status("/t/jena/staff" + path); got != http.StatusNotFound {
 			t.Errorf("GET %s by staff of another municipality = %d, want 404", path, got)
 		}
@@ -216,7 +242,7 @@ func TestPayments_OfOthers(t *testing.T) {
 		stranger.open("/t/jena/staff" + path)
 		stranger.misses(made.Kassenzeichen)
 	}
-	for _, path := range []string{one + "/withdraw", one + "/refund", one + "/refunds/" + waits.ID.String() + "/approve", one + "/refunds/" + waits.ID.String() + "/reject"} {
+	for _, path := range []string{one + "/withdraw", one + "/capture", one + "/refund", one + "/refunds/" + waits.ID.String() + "/approve", one + "/refunds/" + waits.ID.String() + "/reject"} {
 		stranger.open("/t/jena/staff/refunds")
 		f := stranger.Page.Forms()[0]
 		f.Action, f.Method = "/t/jena/staff"+path, "POST"
@@ -225,7 +251,7 @@ func TestPayments_OfOthers(t *testing.T) {
 		}
 	}
 	nobody := g.staff("erfurt", "alex", "registrar")
-	for _, path := range []string{"/payments", "/refunds", one, one + "/withdraw", one + "/refund"} {
+	for _, path := range []string{"/payments", "/refunds", one, one + "/withdraw", one + "/capture", one + "/refund"} {
 		if got := nobody.status("/t/erfurt/staff" + path); got != http.StatusForbidden {
 			t.Errorf("GET %s by staff without a role = %d, want 403", path, got)
 		}

@@ -78,9 +78,14 @@ const clerk, admin = authn.RoleClerk, authn.RoleClerk + "," + authn.RoleTenantAd
 // claim makes one that nobody has paid.
 func (g *rig) claim(amount money.Amount) payment.Transaction {
 	g.t.Helper()
+	return g.create(amount, false)
+}
+
+func (g *rig) create(amount money.Amount, delayed bool) payment.Transaction {
+	g.t.Helper()
 	g.claims++
 	made, err := g.service.Create(runtest.Context(g.t, g.erfurt), payment.Order{
-		OriginatorID: "bewohnerparken", EndPointID: "160510000000", RequestID: fmt.Sprint("antrag-", g.claims), Amount: amount, Currency: "EUR",
+		Delayed: delayed, OriginatorID: "bewohnerparken", EndPointID: "160510000000", RequestID: fmt.Sprint("antrag-", g.claims), Amount: amount, Currency: "EUR",
 		Description: "Bewohnerparkausweis", RedirectURL: "https://dienst.example/", Document: []byte("{}"), Items: []payment.Item{
 			{ID: "1", Reference: "A", Description: "Ausweis", TaxRate: "0", Quantity: 1, SingleNet: amount, TotalNet: amount, BookingData: map[string]string{"haushaltsstelle": "1100.10000"}},
 		},
@@ -101,15 +106,21 @@ func (g *rig) paid(amount money.Amount) payment.Transaction {
 
 func (g *rig) pay(made payment.Transaction) {
 	g.t.Helper()
+	g.byCard(made)
+	if now, err := g.service.Get(runtest.Context(g.t, g.erfurt), made.ID); err != nil || now.State != payment.Payed {
+		g.t.Fatalf("after paying the transaction is %s, %v; want PAYED", now.State, err)
+	}
+}
+
+// byCard is the payer at the pay page and at the provider.
+func (g *rig) byCard(made payment.Transaction) {
+	g.t.Helper()
 	at := g.service.PayURL(runtest.Context(g.t, g.erfurt), made.ID)
 	for _, step := range []url.Values{{"offer": {"card"}}, {"act": {"pay"}}} {
 		a := g.Do("POST", at, "", step.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Accept", "text/html", "Sec-Fetch-Site", "same-origin")
 		if at = a.Header.Get("Location"); a.Status != http.StatusSeeOther {
 			g.t.Fatalf("pay %v = %d %s, want 303", step, a.Status, a.Body)
 		}
-	}
-	if now, err := g.service.Get(runtest.Context(g.t, g.erfurt), made.ID); err != nil || now.State != payment.Payed {
-		g.t.Fatalf("after paying the transaction is %s, %v; want PAYED", now.State, err)
 	}
 }
 

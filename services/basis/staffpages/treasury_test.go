@@ -1,14 +1,18 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"basisdienste/platform/db"
+	"basisdienste/platform/runtest"
 	"basisdienste/platform/textbrowser"
 	"basisdienste/services/payment"
 	"basisdienste/services/payment/camt/camttest"
+	"basisdienste/services/payment/settlement"
 )
 
 const kasse = "/t/erfurt/staff/treasury"
@@ -120,6 +124,96 @@ func TestStatements(t *testing.T) {
 	p.sees(200, "2026-324", "Kontoauszug (CAMT.053) 4 1")
 	p.sendFile("/statements", file(text))
 	p.sees(409, "Ein Auszug dieser Datei ist schon eingelesen.")
+}
+
+// payout saves one of the provider stripe, with as many payments of the claim as asked for.
+func (g *rig) payout(name string, of payment.Transaction, payments int) {
+	g.t.Helper()
+	at := db.NewTime(g.clock().Add(-time.Hour))
+	s := settlement.Settlement{Provider: "stripe", ID: name, Currency: "EUR", State: settlement.Paid, CreatedAt: at, ArrivesAt: at, Complete: payments > 0}
+	for n := range payments {
+		s.Lines = append(s.Lines, settlement.Line{
+			ID: fmt.Sprint(name, "-", n), Kind: settlement.LinePayment, Source: fmt.Sprint("ch_", n), Transaction: of.ID, Amount: 3070, Fee: 71, Net: 2999, At: at,
+		})
+		s.Amount += 2999
+	}
+	if !s.Complete {
+		s.Amount, s.State = 500, settlement.Pending
+	}
+	ctx := runtest.Context(g.t, g.erfurt)
+	if err := g.Process.Host("payment").DB.Tx(ctx, func(tx *db.Tx) error { return settlement.Save(ctx, tx, s) }); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *rig) dispute(of payment.Transaction) {
+	g.t.Helper()
+	at := db.NewTime(g.clock().Add(-time.Hour))
+	ctx := runtest.Context(g.t, g.erfurt)
+	err := g.Process.Host("payment").DB.Tx(ctx, func(tx *db.Tx) error {
+		return settlement.SaveDispute(ctx, tx, settlement.Dispute{
+			Provider: "stripe", ID: "dp_1", Transaction: of.ID, Amount: 3070, Currency: "EUR", State: settlement.NeedsResponse, CreatedAt: at, ReadAt: at,
+		})
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func TestSettlements(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	p := g.staff("erfurt", "kim", admin)
+	p.open(kasse)
+	p.follow("Auszahlungen der Zahlungsdienste")
+	p.sees(200, "Keine Auszahlung in diesem Zustand.")
+	claim := g.claim(3070)
+	g.payout("po_few", claim, 2)
+	g.payout("po_many", claim, 201)
+	g.payout("po_soon", claim, 0)
+	p.open(kasse + "/settlements")
+	p.sees(200, "po_few 59,98 € Ausgezahlt", "po_soon 5,00 € Unterwegs", "In keinem eingelesenen Kontoauszug")
+	p.send("/settlements", "state", "pending")
+	p.sees(200, "po_soon")
+	p.misses("po_few")
+	p.follow("po_soon")
+	p.sees(200, "Die Abrechnung ist noch nicht vollständig", "Noch sind keine Posten bekannt.")
+	p.misses("herunterladen")
+	p.open(kasse + "/settlements/stripe/po_few")
+	p.sees(200, "Auszahlung po_few", "keine Differenz", "Zahlungen 61,40 €", "Gebühren -1,42 €", "Zahlung 30,70 € 0,71 € 29,99 € "+claim.Kassenzeichen)
+	p.misses("Hier stehen die ersten")
+	a := g.as("kim", admin, kasse+"/settlements/stripe/po_few/download")
+	if got := a.Header.Get("Content-Disposition"); a.Status != 200 || strings.Count(string(a.Body), ";30,70;0,71;29,99;") != 2 || got != "attachment; filename=abrechnung-stripe-po_few.csv" {
+		t.Errorf("download = %d %q %s, want a file with two lines", a.Status, got, a.Body)
+	}
+	p.open(kasse + "/settlements/stripe/po_many?lang=en")
+	p.sees(200, "€6,027.99", "These are the first 200 lines.", "no difference", "Download the lines as CSV")
+	if got := strings.Count(p.Page.Text(), claim.Kassenzeichen); got != 200 {
+		t.Errorf("po_many shows %d lines, want 200", got)
+	}
+	p.open(kasse + "/disputes?lang=de")
+	p.sees(200, "Keine Rückbuchung in diesem Zustand.")
+	g.dispute(claim)
+	p.send("/disputes", "state", "needs_response")
+	p.sees(200, claim.Kassenzeichen+" 30,70 € Antwort nötig", "dp_1")
+	p.send("/disputes", "state", "won")
+	p.misses("dp_1")
+
+	stranger, sasha := g.staff("jena", "juri", admin), g.staff("erfurt", "sasha", clerk)
+	for _, path := range []string{"/settlements/stripe/po_few", "/settlements/stripe/po_few/download"} {
+		if got := stranger.status("/t/jena/staff/treasury" + path); got != http.StatusNotFound {
+			t.Errorf("GET %s by another municipality = %d, want 404", path, got)
+		}
+	}
+	for _, path := range []string{"/settlements", "/disputes"} {
+		stranger.open("/t/jena/staff/treasury" + path)
+		stranger.misses("po_few", "dp_1")
+	}
+	for _, path := range []string{"/settlements", "/settlements/stripe/po_few", "/settlements/stripe/po_few/download", "/disputes"} {
+		if got := sasha.status(kasse + path); got != http.StatusForbidden {
+			t.Errorf("GET %s by a clerk = %d, want 403", path, got)
+		}
+	}
 }
 
 // Nobody sees another municipality's treasury, nor one's own without the role; the links are not
