@@ -30,7 +30,7 @@ func fill(b *testing.B, d *db.DB, ctx context.Context, day period, n int) {
 				`INSERT INTO transactions (tenant_id, authority, id, originator_id, end_point_id, request_id, created_by, amount, currency, purpose, description,
 					redirect_url, items, document, content_hash, kassenzeichen, state, reason, method, method_detail, declines, created_at, expires_at, ended_at) ` + series +
 					`SELECT ?, '16051000', ` + claim + `, 'bewohnerparken', '16051000', 'r-' || CAST(i AS TEXT), '', 3070, 'EUR', '', 'Ausweis',
-					'https://dienst.example/', '[]', '{}', '', 'K' || CAST(i AS TEXT), CASE WHEN i % 10 = 0 THEN 'INITIAL' ELSE 'PAYED' END, '',
+					'https://dienst.example/', '[]', '{}', '', 'K' || CAST(10000000 + i AS TEXT), CASE WHEN i % 10 = 0 THEN 'INITIAL' ELSE 'PAYED' END, '',
 					CASE WHEN i % 10 = 0 THEN '' WHEN i % 3 = 0 THEN 'OTHER' ELSE 'CREDITCARD' END, '', 0, ? + i * 86400, ? + i * 86400, CASE WHEN i % 10 = 0 THEN NULL ELSE ? + i * 86400 END FROM s`,
 				`INSERT INTO ledger (tenant_id, transaction_id, kind, reference, n, debit, credit, amount, at) ` + series +
 					`SELECT ?, ` + claim + `, 'claim', '', 0, 'claims', 'revenue/1100.' || CAST(i % 50 AS TEXT), 2070, ? + i * 86400 FROM s WHERE ? >= 0 AND ? >= 0`,
@@ -146,7 +146,7 @@ func BenchmarkImport(b *testing.B) {
 					for i := range moves {
 						move := camttest.Entry{Amount: money.Amount(3070), EndToEnd: fmt.Sprint("E-", i), Text: []string{fmt.Sprintf("Rechnung 2026-%07d vom 20.11.", i)}}
 						if i%100 < paying {
-							move.Text[0] = fmt.Sprintf("Kassenzeichen K%d", i)
+							move.Text[0] = fmt.Sprintf("Kassenzeichen K%d", 10_000_000+i)
 						}
 						statement.Entries = append(statement.Entries, move)
 					}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"basisdienste/platform/audit"
@@ -23,6 +25,7 @@ const (
 	maxFile     = 64 << 20 // bytes
 	loadAtOnce  = 500      // movements stored in one transaction
 	matchAtOnce = 200      // movements looked at before they are stored
+	payAtOnce   = 16       // claims paid at a time: they share the commits of SQLite
 	matchInCall = 1000     // movements matched before the upload is answered; the job does the rest
 	// givenUp is how old a statement is whose process is taken for dead while it loaded.
 	givenUp = 15 * time.Minute
@@ -77,7 +80,12 @@ func (s *service) Import(ctx context.Context, body io.Reader) ([]statement, erro
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	read, err := camt.Read(file, maxFile, nil)
+	moves, err := s.spool()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = moves.Close() }() // nothing of it is kept
+	read, err := camt.Read(file, maxFile, moves.put)
 	var refused *camt.Error
 	if errors.As(err, &refused) {
 		return nil, fault.Unprocessable("statement_refused", "line %d: %s; nothing was imported", refused.Line, refused.Reason)
@@ -89,7 +97,7 @@ func (s *service) Import(ctx context.Context, body io.Reader) ([]statement, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.load(ctx, file, stored); err != nil {
+	if err := s.load(ctx, moves, stored); err != nil {
 		return nil, err
 	}
 	left := matchInCall
@@ -111,17 +119,25 @@ func (s *service) Import(ctx context.Context, body io.Reader) ([]statement, erro
 	return stored, nil
 }
 
-// receive keeps the body in a file without a name, which ends with the process at the latest.
-func (s *service) receive(body io.Reader) (*os.File, error) {
+// nameless makes a file without a name, which ends with the process at the latest.
+func (s *service) nameless() (*os.File, error) {
 	file, err := os.CreateTemp(s.dataDir, "statement-*")
 	if err != nil {
 		return nil, fmt.Errorf("receive statement: %w", err)
 	}
-	err = os.Remove(file.Name())
-	var n int64
-	if err == nil {
-		n, err = io.Copy(file, io.LimitReader(source{body}, maxFile+1))
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
+	return file, nil
+}
+
+// receive keeps the body in a file.
+func (s *service) receive(body io.Reader) (*os.File, error) {
+	file, err := s.nameless()
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.Copy(file, io.LimitReader(source{body}, maxFile+1))
 	if err == nil && n > maxFile {
 		err = fault.TooLarge("statement_too_large", "a file of statements has at most %d bytes", maxFile)
 	}
@@ -189,31 +205,30 @@ func (s *service) begin(ctx context.Context, read []camt.Statement) ([]statement
 }
 
 // load stores the movements and lets the statements be seen.
-func (s *service) load(ctx context.Context, file io.ReadSeeker, stored []statement) error {
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
+func (s *service) load(ctx context.Context, moves *spool, stored []statement) error {
+	if err := moves.rewind(); err != nil {
 		return err
 	}
 	var list []entry
-	at, n := 0, int64(0)
+	at := 0
 	flush := func() error {
 		if len(list) == 0 {
 			return nil
 		}
-		err := s.db.Tx(ctx, func(tx *db.Tx) error { return insertEntries(ctx, tx, stored[at].ID, list) })
+		err := s.sift(ctx, list)
+		if err == nil {
+			err = s.db.Tx(ctx, func(tx *db.Tx) error { return insertEntries(ctx, tx, stored[at].ID, list) })
+		}
 		list = list[:0]
 		return err
 	}
-	_, err := camt.Read(file, maxFile, func(of *camt.Statement, m *camt.Move) error {
-		if of.Index != at || len(list) == loadAtOnce {
+	err := moves.each(func(m *spooled) error {
+		if m.Statement != at || len(list) == loadAtOnce {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
-		if of.Index != at {
-			at, n = of.Index, 0
-		}
-		n++
-		list = append(list, entryOf(n, m))
+		at, list = m.Statement, append(list, m.Entry)
 		return nil
 	})
 	if err == nil {
@@ -245,25 +260,6 @@ func (s *service) load(ctx context.Context, file io.ReadSeeker, stored []stateme
 		}
 		return nil
 	}))
-}
-
-func entryOf(n int64, m *camt.Move) entry {
-	e := entry{
-		N: n, Line: int64(m.Line), Entry: m.Entry, Part: m.Part, Amount: m.Amount, Credit: m.Credit, BookedOn: m.BookedOn, ValueOn: m.ValueOn,
-		EndToEnd: m.EndToEnd, Creditor: m.Creditor, Reference: m.Reference, Text: m.Text, Outcome: open,
-	}
-	switch {
-	case !m.Booked:
-		e.Outcome = pending
-	case !m.Credit:
-		e.Outcome = debit
-	case m.Reversal:
-		e.Outcome = reversal
-	}
-	if e.Outcome != open {
-		e.Text = "" // nobody has to find a claim for it
-	}
-	return e
 }
 
 // Match goes on with statements whose matching has not ended, of all tenants.
@@ -316,25 +312,58 @@ func (s *service) match(ctx context.Context, of *statement, most int) (done int,
 	return done, nil
 }
 
-// judge decides about movements, and pays what they pay. What is decided about one is stored in
-// the transaction that books it.
-func (s *service) judge(ctx context.Context, of *statement, list []entry) error {
-	var all []string
-	wordsOf := make([][]string, len(list))
-	for i, e := range list {
-		wordsOf[i] = words(e.Text, e.Creditor, e.EndToEnd)
-		all = append(all, wordsOf[i]...)
-	}
-	found, err := s.payments.ClaimsByKassenzeichen(ctx, all)
+// sift decides about the movements, before anybody sees them, that name nothing of ours: most of
+// an account's, as a rule. The others are left open.
+func (s *service) sift(ctx context.Context, list []entry) error {
+	wordsOf, claims, err := s.claims(ctx, list)
 	if err != nil {
 		return err
 	}
-	claims := make(map[string]payment.Claim, len(found))
+	for i := range list {
+		if list[i].Outcome == open {
+			_, list[i].Outcome = named(wordsOf[i], claims)
+		}
+	}
+	return s.db.Read(ctx, func(tx *db.Tx) error {
+		payouts, err := payoutsOf(ctx, tx, list, wordsOf)
+		for i := range list {
+			if list[i].Outcome == unknown && slices.ContainsFunc(wordsOf[i], func(w string) bool { _, is := payouts[w]; return is }) {
+				list[i].Outcome = open
+			}
+		}
+		return err
+	})
+}
+
+// claims finds the claims that open movements name, by their Kassenzeichen, and gives the words
+// of each movement.
+func (s *service) claims(ctx context.Context, list []entry) (wordsOf [][]string, claims map[string]payment.Claim, err error) {
+	var all []string
+	wordsOf = make([][]string, len(list))
+	for i, e := range list {
+		if e.Outcome == open {
+			wordsOf[i] = words(e.Text, e.Creditor, e.EndToEnd)
+			all = append(all, wordsOf[i]...)
+		}
+	}
+	found, err := s.payments.ClaimsByKassenzeichen(ctx, all)
+	claims = make(map[string]payment.Claim, len(found))
 	for _, c := range found {
 		claims[c.Kassenzeichen] = c
 	}
+	return wordsOf, claims, err
+}
+
+// judge decides about open movements, and pays what they pay, several claims at once. What is
+// decided about one is stored in the transaction that books it.
+func (s *service) judge(ctx context.Context, of *statement, list []entry) error {
+	wordsOf, claims, err := s.claims(ctx, list)
+	if err != nil {
+		return err
+	}
 	var rest []entry
 	var restWords [][]string
+	paying := map[id.ID][]entry{}
 	for i := range list {
 		e := list[i]
 		claim, why := named(wordsOf[i], claims)
@@ -344,9 +373,10 @@ func (s *service) judge(ctx context.Context, of *statement, list []entry) error 
 			continue
 		}
 		e.TransactionID, e.Kassenzeichen = claim.ID, claim.Kassenzeichen
-		if err := s.pay(ctx, of, e); err != nil {
-			return err
-		}
+		paying[claim.ID] = append(paying[claim.ID], e)
+	}
+	if err := s.payAll(ctx, of, paying); err != nil {
+		return err
 	}
 	return s.db.Tx(ctx, func(tx *db.Tx) error {
 		payouts, err := payoutsOf(ctx, tx, rest, restWords)
@@ -364,6 +394,26 @@ func (s *service) judge(ctx context.Context, of *statement, list []entry) error 
 		}
 		return nil
 	})
+}
+
+// payAll pays claims, each by its movements in their order.
+func (s *service) payAll(ctx context.Context, of *statement, paying map[id.ID][]entry) error {
+	claims := slices.Collect(maps.Values(paying))
+	errs := make([]error, min(payAtOnce, len(claims)))
+	var workers sync.WaitGroup
+	for w := range errs {
+		workers.Go(func() {
+			for i := w; i < len(claims) && errs[w] == nil; i += len(errs) {
+				for _, e := range claims[i] {
+					if errs[w] = s.pay(ctx, of, e); errs[w] != nil {
+						break
+					}
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return errors.Join(errs...)
 }
 
 // pay pays the claim that the movement names. The claim's lock keeps other files that tell of
