@@ -304,8 +304,10 @@ func TestDelayed_OnlyCardsAreOffered(t *testing.T) {
 	}
 	s.configure(t, func(raw map[string]any) {
 		raw["methods"] = []map[string]any{
-			{"key": "paypal", "method": "PAYPAL", "provider": "desk"}, {"key": "transfer", "method": "OTHER", "detail": "transfer", "provider": "transfer"},
-			{"key": "odd", "method": "CREDITCARD", "provider": "transfer"}, {"key": "large", "method": "CREDITCARD", "provider": "desk", "min": 500},
+			{"key": "paypal", "method": "PAYPAL", "provider": "desk"},
+			{"key": "transfer", "method": "OTHER", "detail": "transfer", "provider": "transfer"},
+			{"key": "odd", "method": "CREDITCARD", "provider": "transfer"},
+			{"key": "large", "method": "CREDITCARD", "provider": "desk", "min": 500},
 		}
 	})
 	o.RequestID = "r-2"

@@ -89,7 +89,7 @@ func (p *pages) cancel(w http.ResponseWriter, r *http.Request, txID id.ID) {
 		p.again(w, r, txID, err)
 		return
 	}
-	http.Redirect(w, r, after(r, &t), http.StatusSeeOther)
+	http.Redirect(w, r, after(r, &t), http.StatusSeeOther) //nolint:gosec // the client's own address, or the page that was asked for
 }
 
 // after is where the browser goes in the end: to the service, or to the result page if there is
@@ -109,7 +109,7 @@ func (p *pages) back(w http.ResponseWriter, r *http.Request, txID id.ID) {
 	case err != nil && !fault.Is(err, "provider_unavailable"):
 		p.site.ErrorPage(w, r, err)
 	case progress.Transaction.Final() || progress.Attempt.held(): // nothing more to do for the payer
-		http.Redirect(w, r, after(r, &progress.Transaction), http.StatusSeeOther)
+		http.Redirect(w, r, after(r, &progress.Transaction), http.StatusSeeOther) //nolint:gosec // the client's own address, or the page that was asked for
 	case err != nil || progress.Processing:
 		progress.Processing = true // as far as the payer is concerned
 		p.render(w, r, http.StatusOK, progress, nil, nil)

@@ -2,7 +2,6 @@ package stripe
 
 import (
 	"context"
-	"net/http"
 
 	stripego "github.com/stripe/stripe-go/v79"
 
@@ -47,7 +46,7 @@ func (g *Gateway) decide(ctx context.Context, acct, cs, what string, act func(in
 	if err = act(found.PaymentIntent.ID, key); stuck(err) {
 		err = act(found.PaymentIntent.ID, key+again)
 	}
-	if _, over := refused(err, stripego.ErrorTypeInvalidRequest, http.StatusBadRequest); err != nil && !over {
+	if _, over := refused(err, stripego.ErrorTypeInvalidRequest); err != nil && !over {
 		return payment.Session{}, failed(what+" session "+cs, acct, err)
 	}
 	s, lookErr := g.Get(ctx, sessionID(acct, cs))

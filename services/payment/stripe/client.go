@@ -94,10 +94,10 @@ func listParams(ctx context.Context, acct string) stripego.ListParams {
 	return p
 }
 
-// refused returns Stripe's error, if it is one of that type and status.
-func refused(err error, kind stripego.ErrorType, status int) (*stripego.Error, bool) {
+// refused returns Stripe's error, if it is an answer 400 of that type.
+func refused(err error, kind stripego.ErrorType) (*stripego.Error, bool) {
 	var e *stripego.Error
-	if errors.As(err, &e) && e.Type == kind && e.HTTPStatusCode == status {
+	if errors.As(err, &e) && e.Type == kind && e.HTTPStatusCode == http.StatusBadRequest {
 		return e, true
 	}
 	return nil, false

@@ -3,7 +3,6 @@ package stripe
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -156,7 +155,7 @@ func (g *Gateway) Create(ctx context.Context, c payment.Checkout) (payment.Sessi
 		return payment.Session{}, err
 	}
 	made, err := g.api.sessions.New(wanted)
-	_, other := refused(err, stripego.ErrorTypeIdempotency, http.StatusBadRequest)
+	_, other := refused(err, stripego.ErrorTypeIdempotency)
 	if other || stuck(err) { // it was made before, with other words such as another language, or perhaps
 		found, lookErr := g.find(ctx, acct, c)
 		switch {
@@ -273,7 +272,7 @@ func (g *Gateway) End(ctx context.Context, session string) (payment.Session, err
 		return payment.Session{ID: session, State: payment.SessionEnded}, err
 	}
 	ended, err := g.api.sessions.Expire(cs, &stripego.CheckoutSessionExpireParams{Params: params(ctx, acct, ""), Expand: expanded("")})
-	if _, over := refused(err, stripego.ErrorTypeInvalidRequest, http.StatusBadRequest); over { // it is not open any more
+	if _, over := refused(err, stripego.ErrorTypeInvalidRequest); over { // it is not open any more
 		return g.release(ctx, acct, cs)
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package stripe
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	stripego "github.com/stripe/stripe-go/v79"
 
@@ -49,7 +48,7 @@ func (g *Gateway) Refund(ctx context.Context, r payment.RefundOrder) (payment.Re
 			break
 		}
 	}
-	if e, no := refused(err, stripego.ErrorTypeInvalidRequest, http.StatusBadRequest); no {
+	if e, no := refused(err, stripego.ErrorTypeInvalidRequest); no {
 		return payment.RefundResult{State: payment.RefundFailed, Reason: refusalReason(e)}, nil
 	}
 	if err != nil {

@@ -123,8 +123,12 @@ func TestStripeMockTakesWhatTheAdapterSends(t *testing.T) {
 		detail string
 		hold   bool
 	}{
-		{payment.CreditCard, "", false}, {payment.CreditCard, "", true}, {payment.PayPal, "", false}, {payment.Other, "SEPA", false},
-		{payment.Other, "twint", false}, {payment.Other, "klarna", false},
+		{payment.CreditCard, "", false},
+		{payment.CreditCard, "", true},
+		{payment.PayPal, "", false},
+		{payment.Other, "SEPA", false},
+		{payment.Other, "twint", false},
+		{payment.Other, "klarna", false},
 	} {
 		checkout := payment.Checkout{
 			Attempt: id.New(), Transaction: id.New(), Tenant: entry.ID, Amount: 30_70, Currency: "EUR", Method: c.method, Detail: c.detail,
