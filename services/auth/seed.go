@@ -87,9 +87,13 @@ func (s *Service) seed(ctx context.Context, secret func(string) ([]byte, error),
 	if err := s.seedClient(operatorContext(ctx), efa, slugs); err != nil {
 		return err
 	}
-	staff, operator := made("staff-password", 16), made("operator-password", 16)
+	staff, second, operator := made("staff-password", 16), made("second-staff-password", 16), made("operator-password", 16)
 	atErfurt := tenantdir.With(ctx, erfurt)
 	if err := s.seedStaff(atErfurt, "sachbearbeitung", "Sabine Sachbearbeitung", staff, authn.RoleClerk, authn.RoleTenantAdmin); err != nil {
+		return err
+	}
+	// What one of them asks for, the other one approves.
+	if err := s.seedStaff(atErfurt, "kasse", "Karin Kasse", second, authn.RoleClerk, authn.RoleTenantAdmin); err != nil {
 		return err
 	}
 	if err := s.seedStaff(operatorContext(ctx), "betrieb", "Bernd Betrieb", operator, authn.RoleOperator); err != nil {
@@ -101,9 +105,9 @@ func (s *Service) seed(ctx context.Context, secret func(string) ([]byte, error),
 		"client_id": firstClientID, "client_secret": hex.EncodeToString(first), "token_url": tokenURL, "scope": scopeOperator,
 		"username": "betrieb", "password": operator, "login_url": s.baseURL + "/operator",
 	}
-	d["staff"] = map[string]any{
-		"tenant": erfurt.Slug, "username": "sachbearbeitung", "password": staff, "login_url": s.baseURL + "/t/" + erfurt.Slug + "/staff",
-	}
+	login := s.baseURL + "/t/" + erfurt.Slug + "/staff"
+	d["staff"] = map[string]any{"tenant": erfurt.Slug, "username": "sachbearbeitung", "password": staff, "login_url": login}
+	d["second_staff"] = map[string]any{"tenant": erfurt.Slug, "username": "kasse", "password": second, "login_url": login}
 	d["citizen"] = map[string]any{
 		"tenant": erfurt.Slug, "person": "erika", "level": 3, "issuer": s.issuerOf(erfurt.Tenant), "login_url": s.baseURL + "/t/" + erfurt.Slug + "/forms/",
 	}

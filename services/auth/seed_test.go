@@ -44,7 +44,7 @@ func TestSeed(t *testing.T) {
 			if err := seed(d); err != nil {
 				t.Fatal(err)
 			}
-			text, err := json.Marshal(map[string]any{"efa_client": d["efa_client"], "operator": d["operator"], "staff": d["staff"], "citizen": d["citizen"]})
+			text, err := json.Marshal(map[string]any{"efa_client": d["efa_client"], "operator": d["operator"], "staff": d["staff"], "second_staff": d["second_staff"], "citizen": d["citizen"]})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,6 +72,9 @@ func TestSeed(t *testing.T) {
 			}
 			if c := got["staff"]; c.Tenant != "erfurt" || c.Username == "" || len(c.Password) < 12 {
 				t.Errorf("staff = %+v, want a login at erfurt", c)
+			}
+			if a, b := got["staff"], got["second_staff"]; b.Tenant != "erfurt" || a.Username == b.Username || a.Password == b.Password || len(b.Password) < 12 {
+				t.Errorf("second_staff = %+v, want a login at erfurt other than %+v", b, a)
 			}
 			if c := got["citizen"]; c.Tenant != "erfurt" || c.Person != "erika" || c.Level != 3 {
 				t.Errorf("citizen = %+v, want erika at erfurt with level 3", c)
