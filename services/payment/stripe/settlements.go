@@ -116,7 +116,7 @@ func (g *Gateway) readPayout(ctx context.Context, acct, payout string) (seen set
 }
 
 // lineKind says what a balance transaction is about. A dispute is an adjustment whose source it
-// is: below zero when funds are withdrawn, above when they are reinstated. What a municipality's
+// is, or the reversal of a debit: below zero when funds are withdrawn, above when they are reinstated. What a municipality's
 // account does not have is other.
 func lineKind(t *stripego.BalanceTransaction) settlement.Kind {
 	switch t.Type {
@@ -134,7 +134,7 @@ func lineKind(t *stripego.BalanceTransaction) settlement.Kind {
 		return settlement.LineFee
 	}
 	switch {
-	case t.Source == nil || t.Source.Dispute == nil:
+	case t.Type != stripego.BalanceTransactionTypePaymentReversal && (t.Source == nil || t.Source.Dispute == nil):
 		return settlement.LineOther
 	case t.Amount > 0:
 		return settlement.LineDisputeWon

@@ -317,3 +317,28 @@ func TestDisputes_CrossRefunds(t *testing.T) {
 		})
 	}
 }
+
+// The bank asks first: no money moves, and a refund is still possible.
+func TestDisputes_Inquiry(t *testing.T) {
+	t.Parallel()
+	o := newTown(t)
+	asked, session := o.paid("r-1")
+	o.shuffled(1)
+	inquiry, err := o.api.Inquire(session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.shuffled(2)
+	want := func(state settlement.DisputeState) {
+		t.Helper()
+		if d := o.disputes(o.erfurt); len(d) != 1 || d[0].ID != inquiry || d[0].State != state || d[0].Taken != 0 || d[0].Fee != 0 || d[0].Transaction != asked {
+			t.Errorf("disputes = %+v; want %s in state %s, with nothing taken", d, inquiry, state)
+		}
+	}
+	want(settlement.Warning)
+	o.wantRefund("during an inquiry", o.refund(asked, 5_00), payment.RefundSucceeded, "")
+	o.api.Answered(inquiry)
+	o.shuffled(3)
+	want(settlement.Closed)
+	o.wantBalances("after it", map[ledger.Account]money.Amount{"revenue/-": -25_70, "clearing/stripe": 25_70})
+}

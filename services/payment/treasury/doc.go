@@ -29,5 +29,6 @@
 // word is letters, digits, hyphens and underscores, 5 to 36 of them with at least one digit. A
 // bank may have broken a word at the end of a line, so lines are also read without a break.
 // Money that names no claim, but a provider's payout by its id, and has its amount, is that
-// settlement's: it has arrived. What a provider takes back from the bank is not looked for.
+// settlement's: it has arrived. Where the provider does not write its id into the transfer the money stays in
+// the list, and what a provider takes back from the bank is not looked for.
 package treasury

@@ -8,7 +8,7 @@ type dispute struct {
 	charge  *charge
 	amount  int64
 	created time.Time
-	status  string // needs_response, won, lost
+	status  string // needs_response, won, lost; of an inquiry warning_needs_response, warning_closed
 	txns    []*txn
 }
 
@@ -34,6 +34,30 @@ func (s *Server) Dispute(sessionID string) (string, error) {
 	s.tell(cs.account, "charge.dispute.created", s.disputeDoc(d, nil))
 	s.tell(cs.account, "charge.dispute.funds_withdrawn", s.disputeDoc(d, nil))
 	return d.id, nil
+}
+
+// Inquire lets the bank of a session's payer ask about its charge: no money moves.
+func (s *Server) Inquire(sessionID string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch, err := s.paidCharge(sessionID)
+	if err != nil {
+		return "", err
+	}
+	cs := ch.intent.session
+	d := &dispute{id: s.newID("du"), charge: ch, amount: cs.amount - ch.refunded, created: s.opts.Clock(), status: "warning_needs_response"}
+	s.disputes[d.id] = d
+	s.tell(cs.account, "charge.dispute.created", s.disputeDoc(d, nil))
+	return d.id, nil
+}
+
+// Answered ends an inquiry.
+func (s *Server) Answered(disputeID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.disputes[disputeID]
+	d.status = "warning_closed"
+	s.tell(d.charge.intent.session.account, "charge.dispute.closed", s.disputeDoc(d, nil))
 }
 
 // Decide ends a dispute: won gives the money back to the account.
