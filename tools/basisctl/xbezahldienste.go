@@ -26,14 +26,14 @@ type checkCmd struct {
 	CA         string            `name:"ca" help:"Authorities of the server; default: the system's." placeholder:"FILE"`
 	Originator string            `help:"An online service that may take payments there." placeholder:"ID"`
 	Endpoint   string            `help:"An authority that it may take them for." placeholder:"ID"`
-	Spoken     string            `help:"The newest version that the server speaks." default:"1.2.0"`
+	Spoken     string            `help:"The newest version that the server speaks: 1.1.0 or 1.2.0." default:"1.2.0"`
 	Booking    map[string]string `help:"Booking data that the authority wants of each item; may be repeated." placeholder:"KEY=VALUE"`
 	Only       []string          `help:"Only clauses whose names begin so; may be repeated." placeholder:"CLAUSE"`
 }
 
 func (checkCmd) Help() string {
 	return `It makes some dozens of payments that nobody pays, and changes nothing else.
-Exit code 1 if a clause failed. Examples:
+Exit code 1 if a clause failed, or the server could not be asked. Examples:
 
   basisctl --demo data/demo.json xbezahldienste check
   basisctl --url https://payment.example.de/api/v1 xbezahldienste check --originator L100108 --endpoint 16051000

@@ -260,14 +260,68 @@ func TestBrokenServersAreFound(t *testing.T) {
 
 func TestNothingToAsk(t *testing.T) {
 	t.Parallel()
-	for _, target := range []conformance.Target{
-		{URL: "payment.example", Originator: "a", EndPoint: "b", Clock: time.Now},
-		{URL: "https://user:word@payment.example", Originator: "a", EndPoint: "b", Clock: time.Now},
-		{URL: "https://payment.example", Originator: "a"},
-		{URL: "http://127.0.0.1:1", Originator: "a", EndPoint: "b", Clock: time.Now},
+	for _, c := range []struct {
+		target conformance.Target
+		want   string
+	}{
+		{conformance.Target{URL: "payment.example", Originator: "a", EndPoint: "b"}, "is no address of a server"},
+		{conformance.Target{URL: "https://user:word@payment.example", Originator: "a", EndPoint: "b"}, "is no address of a server"},
+		{conformance.Target{URL: "https://payment.example", Originator: "a"}, "originator and end point are missing"},
+		{conformance.Target{URL: "http://127.0.0.1:1", Originator: "a", EndPoint: "b"}, "cannot be asked"},
+		{conformance.Target{URL: "http://127.0.0.1:1", Originator: "a", EndPoint: "b", Version: "1.0.0"}, `no server of version "1.0.0"`},
+		{conformance.Target{URL: "http://127.0.0.1:1", Originator: "a", EndPoint: "b", Version: "latest"}, `no server of version "latest"`},
 	} {
-		if _, err := conformance.Run(t.Context(), target, nil); err == nil {
-			t.Errorf("Run(%+v) = nil error", target)
+		c.target.Clock = time.Now
+		if _, err := conformance.Run(t.Context(), c.target, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("Run(%+v) = %v, want %q", c.target, err, c.want)
+		}
+	}
+}
+
+// Whatever is asked for: a server that takes no request at all does not conform.
+func TestNothingIsTaken(t *testing.T) {
+	t.Parallel()
+	target := own(t)
+	target.Authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }
+	target.Only = []string{"create.sum", "exists"}
+	r, err := conformance.Run(t.Context(), target, nil)
+	if err != nil || r.Conforms() || len(r.Clauses) == 0 || r.Clauses[0].ID != "create.plain" || r.Clauses[0].Verdict != conformance.Fail {
+		t.Errorf("Run = %s, %v, %+v; want create.plain to fail first", r.Summary(), err, r.Clauses)
+	}
+}
+
+// A clause that there is not is a mistake of who asks, not a server without faults.
+func TestNoSuchClause(t *testing.T) {
+	t.Parallel()
+	target := own(t)
+	target.Only = []string{"create.sum.cent-more", "creat.sum"}
+	if r, err := conformance.Run(t.Context(), target, nil); err == nil || !strings.Contains(err.Error(), `"creat.sum"`) {
+		t.Errorf("Run = %s, %v; want an error that names creat.sum", r.Summary(), err)
+	}
+}
+
+// A server of 1.1.0 knows the requestor of its own version alone, and is asked with that.
+func TestServerOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	target := own(t)
+	target.URL = behind(t, target.URL, func(x *exchange) {
+		if strings.Contains(x.body, "requestorType") {
+			x.status, x.header = http.StatusBadRequest, http.Header{"Content-Type": {"application/problem+json"}}
+			x.answer = `{"status":400,"title":"Bad Request","detail":"unknown field","functionalCode":"VALIDATION_ERROR"}`
+		}
+	}, nil)
+	target.Version = "1.1.0"
+	r, err := conformance.Run(t.Context(), target, nil)
+	if err != nil || !r.Conforms() || r.Counts[conformance.Pass] < 150 {
+		t.Errorf("Run = %s, %v; want 150 passed or more, and none failed", r.Summary(), err)
+	}
+	for _, c := range r.Clauses {
+		since120 := strings.HasPrefix(c.ID, "create.individual.") || strings.HasPrefix(c.ID, "create.address.") || c.ID == "create.organization" || c.ID == "methods.list"
+		switch {
+		case c.Verdict == conformance.Fail || c.Verdict == conformance.Warn:
+			t.Errorf("%s: %s, got %s", c.ID, c.Verdict, c.Got)
+		case since120 && c.Verdict != conformance.NotApplicable:
+			t.Errorf("%s: %s, got %s; want n/a", c.ID, c.Verdict, c.Got)
 		}
 	}
 }

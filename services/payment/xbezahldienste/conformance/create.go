@@ -276,7 +276,7 @@ func (s *session) twice() {
 		c.standard, c.expected = "SystemResponse.functionalCode PAYMENT_EXISTS", "400 with PAYMENT_EXISTS"
 		s.judge(c, func() finding {
 			if !begin() {
-				return finding{NotApplicable, "no valid request is known"}
+				return s.unknown()
 			}
 			copied, err := decode(edited(first, func(object) {}))
 			if err != nil {
@@ -292,7 +292,7 @@ func (s *session) twice() {
 	c := clause{"exists.idempotency-key", "beyond the standard: a lost answer", "a request again, with Idempotency-Key", "the first answer, or PAYMENT_EXISTS", true}
 	s.judge(c, func() finding {
 		if !begin() {
-			return finding{NotApplicable, "no valid request is known"}
+			return s.unknown()
 		}
 		r := s.create(first, "Idempotency-Key", s.newID())
 		var was, is transaction
@@ -310,7 +310,7 @@ func (s *session) twice() {
 	c = clause{"exists.at-once", "SystemResponse.functionalCode PAYMENT_EXISTS", "a request four times at once", "one payment", true}
 	s.judge(c, func() finding {
 		if !s.usable {
-			return finding{NotApplicable, "no valid request is known"}
+			return s.unknown()
 		}
 		text := edited(s.plain(), func(object) {})
 		statuses := make([]int, 4)

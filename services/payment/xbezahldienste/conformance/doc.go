@@ -10,6 +10,11 @@
 //     implementations read differently (patterns of texts, unknown fields, functional codes);
 //   - n/a: the clause does not apply, such as maintenance windows at a server of 1.1.0.
 //
+// A server of 1.1.0 is asked with the requestor of that version, and what 1.2.0 brought does not
+// apply. Of 1.0.0, which names the amount otherwise, one clause asks whether the server takes it too;
+// a server that takes nothing else cannot be asked. One that takes no valid request at all fails by
+// create.plain, whichever clauses are wanted.
+//
 // What a valid request is, the schema says: the cases of package conformance are made from it,
 // each field missing, empty, at its limit, beyond it, of another type, with a sign that its
 // pattern forbids. A server may be stricter where a clause is no must, and may know more

@@ -48,9 +48,9 @@ func (s *session) mutants() []mutant {
 	}{
 		{"request", "PaymentRequest", s.plain, nil},
 		{"item", "PaymentItem", s.plain, []string{"items", "0"}},
-		{"individual", "RequestorIndividual", s.plain, []string{"requestor"}},
+		{"individual", "RequestorIndividual", s.ofIndividual, []string{"requestor"}},
 		{"organization", "RequestorOrganization", s.ofOrganization, []string{"requestor"}},
-		{"address", "PostalAddress", s.plain, []string{"requestor", "address"}},
+		{"address", "PostalAddress", s.ofIndividual, []string{"requestor", "address"}},
 		{"legacy", "RequestorLegacy", s.ofLegacy, []string{"requestor"}},
 		{"legacyAddress", "Address", s.ofLegacy, []string{"requestor", "address"}},
 	} {

@@ -27,7 +27,7 @@ func (s *session) reading() {
 	judge := func(c clause, look func() finding) {
 		s.judge(c, func() finding {
 			if !begin() {
-				return finding{NotApplicable, "no valid request is known"}
+				return s.unknown()
 			}
 			return look()
 		})
@@ -109,12 +109,8 @@ func (c clause) notFound(r reply, codes []string) finding {
 
 // readings asks for everything else that can be read, and for places that are not there.
 func (s *session) readings() {
-	older := strings.HasPrefix(s.Version, "1.0") || strings.HasPrefix(s.Version, "1.1")
 	document := func(c clause, path, schema string, look func([]byte) string) {
 		s.judge(c, func() finding {
-			if older {
-				return finding{NotApplicable, "since 1.2.0"}
-			}
 			r := s.ask(question{method: http.MethodGet, path: s.place(path)})
 			switch {
 			case r.status == http.StatusServiceUnavailable || r.status == http.StatusForbidden:

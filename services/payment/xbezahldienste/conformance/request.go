@@ -25,8 +25,16 @@ func (s *session) newID() string {
 	return fmt.Sprintf("%s-%03d", s.prefix, s.made)
 }
 
-// plain is a request with every field that an individual's may have.
+// plain is a request with every field that an individual's may have, in the words of the server's
+// version.
 func (s *session) plain() object {
+	if s.older {
+		return s.ofLegacy()
+	}
+	return s.ofIndividual()
+}
+
+func (s *session) ofIndividual() object {
 	return s.with(object{
 		"requestorType": "INDIVIDUAL", "name": "Muster", "firstName": "Jördis", "gender": "D", "address": postal(),
 	})
@@ -202,7 +210,7 @@ func (s *session) mustAccept(c clause, body func() object, headers ...string) {
 	c.standard, c.expected = cmpText(c.standard, postPath+", PaymentRequest"), "200 with a PaymentTransaction that gives the request back"
 	s.judge(c, func() finding {
 		if !s.usable {
-			return finding{NotApplicable, "no valid request is known"}
+			return s.unknown()
 		}
 		sent := body()
 		return s.accepted(c, sent, s.create(sent, headers...))
@@ -214,7 +222,7 @@ func (s *session) mustRefuse(c clause, text func() []byte, codes []string, heade
 	c.standard, c.expected = cmpText(c.standard, postPath+", PaymentRequest"), "400 with "+strings.Join(codes, " or ")
 	s.judge(c, func() finding {
 		if !s.usable {
-			return finding{NotApplicable, "no valid request is known"}
+			return s.unknown()
 		}
 		return c.refused(s.createText(text(), headers...), codes)
 	})

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +27,7 @@ type Target struct {
 	URL        string // what stands before /paymenttransaction
 	Originator string // an online service that may take payments there
 	EndPoint   string // an authority that it may take them for
-	Version    string // the newest that the server speaks; default 1.2.0
+	Version    string // the newest that the server speaks, from 1.1.0 on; default 1.2.0
 	// Authorize adds the credential to a request. Nil: the connection has it, by Client.
 	Authorize func(*http.Request)
 	// BookingData are what the authority wants to have of each item.
@@ -55,8 +57,11 @@ type session struct {
 	http    *http.Client
 	schemas openapi3.Schemas
 	tell    func(Clause)
-	prefix  string // of the requestIds
-	usable  bool   // a plain request is accepted
+	prefix  string          // of the requestIds
+	older   bool            // the server speaks nothing newer than 1.1.0
+	usable  bool            // a plain request is accepted
+	plainly *Clause         // that it is not, until that is told
+	met     map[string]bool // which of Only a clause began with
 
 	mu     sync.Mutex
 	report Report
@@ -76,6 +81,9 @@ func Run(ctx context.Context, t Target, tell func(Clause)) (Report, error) {
 		return Report{}, errors.New("originator and end point are missing: the server's operator gives them out")
 	}
 	t.URL, t.Version = strings.TrimSuffix(t.URL, "/"), cmp.Or(t.Version, "1.2.0")
+	if !regexp.MustCompile(`^1\.[1-9][0-9]?(\.[0-9]+)?$`).MatchString(t.Version) {
+		return Report{}, fmt.Errorf("no server of version %q can be asked; want 1.1.0 or 1.2.0", t.Version)
+	}
 	schemas, err := loadSchemas()
 	if err != nil {
 		return Report{}, err
@@ -90,6 +98,7 @@ func Run(ctx context.Context, t Target, tell func(Clause)) (Report, error) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	s := &session{
 		Target: t, ctx: ctx, http: client, schemas: schemas, tell: tell, prefix: "check-" + strings.ReplaceAll(id.New().String(), "-", "")[16:],
+		older: t.Version == "1.1" || strings.HasPrefix(t.Version, "1.1."), met: map[string]bool{},
 		report: Report{URL: t.URL, Originator: t.Originator, EndPoint: t.EndPoint, Version: t.Version, Counts: map[Verdict]int{}},
 	}
 	if err := s.begin(); err != nil {
@@ -99,6 +108,11 @@ func Run(ctx context.Context, t Target, tell func(Clause)) (Report, error) {
 		part()
 		if ctx.Err() != nil {
 			return s.report, fmt.Errorf("the check was ended early: %w", context.Cause(ctx))
+		}
+	}
+	for _, beginning := range t.Only {
+		if !s.met[beginning] {
+			return s.report, fmt.Errorf("no clause begins with %q", beginning)
 		}
 	}
 	return s.report, nil
@@ -113,13 +127,26 @@ func (s *session) begin() error {
 	}
 	s.usable = r.status == http.StatusOK
 	c := clause{"create.plain", postPath, "a request with every field of the schema", "200 with a PaymentTransaction in state INITIAL", true}
-	s.judge(c, func() finding {
-		if !s.usable {
-			return finding{Fail, r.brief() + "; what needs a valid request is not asked"}
+	if !s.usable {
+		done := c.done(finding{Fail, r.brief() + "; what needs a valid request is not asked"})
+		s.plainly = &done
+		if s.wanted(c.id) {
+			s.unknown()
 		}
-		return s.accepted(c, body, r)
-	})
+		return nil
+	}
+	s.judge(c, func() finding { return s.accepted(c, body, r) })
 	return nil
+}
+
+// unknown is the finding where a valid request is needed and none is known. If that is so because
+// the server takes none at all, this is told first, whichever clauses are wanted.
+func (s *session) unknown() finding {
+	if s.plainly != nil {
+		s.record(*s.plainly)
+		s.plainly = nil
+	}
+	return finding{NotApplicable, "no valid request is known"}
 }
 
 // clause is what is asked next.
@@ -147,22 +174,40 @@ func (s *session) judge(c clause, look func() finding) {
 	if !s.wanted(c.id) || s.ctx.Err() != nil {
 		return
 	}
-	f := look()
-	done := Clause{ID: c.id, Standard: c.standard, Sent: c.sent, Expected: c.expected, Got: f.got, Verdict: f.verdict}
+	if s.older && since120(c.id) {
+		s.record(c.done(finding{NotApplicable, "since 1.2.0"}))
+		return
+	}
+	s.record(c.done(look()))
+}
+
+func (c clause) done(f finding) Clause {
+	return Clause{ID: c.id, Standard: c.standard, Sent: c.sent, Expected: c.expected, Got: f.got, Verdict: f.verdict}
+}
+
+func (s *session) record(done Clause) {
 	s.report.Clauses = append(s.report.Clauses, done)
-	s.report.Counts[f.verdict]++
+	s.report.Counts[done.Verdict]++
 	if s.tell != nil {
 		s.tell(done)
 	}
 }
 
 func (s *session) wanted(clauseID string) bool {
+	is := len(s.Only) == 0
 	for _, beginning := range s.Only {
 		if strings.HasPrefix(clauseID, beginning) {
-			return true
+			is, s.met[beginning] = true, true
 		}
 	}
-	return len(s.Only) == 0
+	return is
+}
+
+// since120 reports whether the clause is about what 1.2.0 brought: another requestor, and lists.
+func since120(clauseID string) bool {
+	return slices.ContainsFunc([]string{"create.individual.", "create.organization", "create.address.", "methods.", "maintenance."}, func(beginning string) bool {
+		return strings.HasPrefix(clauseID, beginning)
+	})
 }
 
 // question is a request.
