@@ -231,6 +231,14 @@ func (p *person) decides(reference string) {
 	if text := p.evaluate(`document.querySelector("main").innerText`); !strings.Contains(text, "Angenommen") {
 		p.t.Errorf("after accepting the page says %s", text)
 	}
+	p.open("/t/erfurt/staff/payments?state=PAYED")
+	p.see("staff-payments", "Zahlungen")
+	p.press("1605")
+	p.see("staff-payment", "Zahlung 1605")
+	p.open("/t/erfurt/staff/treasury")
+	p.see("staff-treasury", "Kasse")
+	p.open("/t/erfurt/staff/webhooks")
+	p.see("staff-webhooks", "Webhooks")
 }
 
 // books takes the first free time.
