@@ -192,6 +192,27 @@ func TestReminders_End(t *testing.T) {
 	})
 }
 
+// Money is held: the payer has done all, and is not asked any more.
+func TestReminders_EndWhenHeld(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	made := g.claim(g.erfurt, "r-1", dueDay)
+	held := g.claimDelayed("r-2")
+	g.ask(made, asks)
+	g.ask(held, asks)
+	post := func(address, form string) runtest.Answer {
+		return g.Do("POST", address, "", form, "Content-Type", "application/x-www-form-urlencoded", "Accept", "text/html", "Sec-Fetch-Site", "same-origin")
+	}
+	session := post(g.core.PayURL(runtest.Context(t, g.erfurt), held.ID), "offer=card").Header.Get("Location")
+	if a := post(session, "act=pay"); a.Status != http.StatusSeeOther {
+		t.Fatalf("pay = %d %s, want 303", a.Status, a.Body)
+	}
+	runtest.Eventually(t, "end of the request", func() bool { return g.get(held).State == "ENDED" })
+	g.sweep()
+	g.wantMails("with the money held", "payment-request")
+	g.wantRefused("asking anew", g.call("POST", held, "/request", asks), http.StatusConflict, "payment_authorised")
+}
+
 func (g *rig) wantPurged(left int) {
 	g.t.Helper()
 	if err := g.service.Purge(g.t.Context()); err != nil {

@@ -141,10 +141,27 @@ var dueDay = time.Date(2027, 3, 31, 21, 59, 59, 0, time.UTC)
 
 func (g *rig) claim(e tenantdir.Entry, number string, due time.Time) payment.Transaction {
 	g.t.Helper()
-	made, err := g.core.Create(runtest.Context(g.t, e), payment.Order{
+	return g.create(e, order(e, number, due))
+}
+
+// claimDelayed is one whose money is held first.
+func (g *rig) claimDelayed(number string) payment.Transaction {
+	g.t.Helper()
+	o := order(g.erfurt, number, dueDay)
+	o.Delayed = true
+	return g.create(g.erfurt, o)
+}
+
+func order(e tenantdir.Entry, number string, due time.Time) payment.Order {
+	return payment.Order{
 		OriginatorID: "own", EndPointID: e.Keys[0], RequestID: number, Amount: 42_00, Currency: "EUR", Description: "Hundesteuer 2027", DueAt: due,
 		Items: []payment.Item{{ID: "1", Reference: "A", TaxRate: "0", Quantity: 1, SingleNet: 42_00, TotalNet: 42_00}},
-	})
+	}
+}
+
+func (g *rig) create(e tenantdir.Entry, o payment.Order) payment.Transaction {
+	g.t.Helper()
+	made, err := g.core.Create(runtest.Context(g.t, e), o)
 	if err != nil {
 		g.t.Fatalf("Create: %v", err)
 	}
