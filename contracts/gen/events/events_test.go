@@ -29,7 +29,7 @@ func all() []event {
 		&events.TenantChanged{},
 		&events.RefundRequested{}, &events.RefundSucceeded{}, &events.RefundFailed{},
 		&events.SettlementCompleted{},
-		&events.TransactionCanceled{}, &events.TransactionCreated{}, &events.TransactionExpired{},
+		&events.TransactionAuthorised{}, &events.TransactionCanceled{}, &events.TransactionCreated{}, &events.TransactionExpired{},
 		&events.TransactionFailed{}, &events.TransactionPayed{},
 	}
 }
