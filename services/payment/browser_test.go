@@ -13,6 +13,7 @@ import (
 	"basisdienste/platform/web/browsertest"
 	"basisdienste/platform/web/webtest"
 	"basisdienste/services/payment"
+	"basisdienste/services/payment/receipt"
 	"basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/transfer"
 )
@@ -24,6 +25,7 @@ func TestTexts(t *testing.T) {
 	all := maps.Clone(payment.PageTexts)
 	maps.Copy(all, sandbox.Texts)
 	maps.Copy(all, transfer.Texts)
+	maps.Copy(all, receipt.Texts)
 	webtest.Texts(t, ".", all)
 }
 
