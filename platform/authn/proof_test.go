@@ -171,30 +171,33 @@ func TestProofs_AreGoodOnce(t *testing.T) {
 	check("a jti that nobody remembers", p.proof(claims), "")
 }
 
-// A bound token is worth nothing without its key.
+// A bound token is worth nothing without its key. The request comes through a proxy: the address
+// that counts is the public one.
 func TestGuard_BoundTokens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	owner, thief := newProver(t), newProver(t)
-	const path = "/xbezahldienste/status"
+	const path, inner = "/xbezahldienste/status", "http://10.0.0.5:8080"
 	bound := w.sign(w.claims("/operator/auth", "cnf", map[string]string{"jkt": owner.thumbprint()}))
 	plain := w.sign(w.claims("/operator/auth"))
-	proof := func(p *prover, token string) string {
-		return p.proof(map[string]any{"jti": rand.Text(), "htm": "GET", "htu": base + path, "iat": w.clock().Unix(), "ath": hashed(token)})
+	proofAt := func(p *prover, token, at string) string {
+		return p.proof(map[string]any{"jti": rand.Text(), "htm": "GET", "htu": at + path, "iat": w.clock().Unix(), "ath": hashed(token)})
 	}
+	proof := func(p *prover, token string) string { return proofAt(p, token, base) }
 	for _, c := range []struct{ name, authorization, proof, want string }{
 		{"scheme DPoP", "DPoP " + bound, proof(owner, bound), ""},
 		{"scheme Bearer with a proof, as in the field", "Bearer " + bound, proof(owner, bound), ""},
 		{"without a proof", "Bearer " + bound, "", "dpop_proof_missing"},
 		{"scheme DPoP without a proof", "DPoP " + bound, "", "dpop_proof_missing"},
 		{"a thief with a key of his own", "DPoP " + bound, proof(thief, bound), "dpop_proof_invalid"},
+		{"a proof for the address behind the proxy", "DPoP " + bound, proofAt(owner, bound, inner), "dpop_proof_invalid"},
 		{"a proof for another token", "DPoP " + bound, proof(owner, plain), "dpop_proof_invalid"},
 		{"a token that is not bound", "Bearer " + plain, "", ""},
 		{"a token that is not bound, with a proof", "DPoP " + plain, proof(owner, plain), "token_not_bound"},
 		{"a token that is not bound, with scheme DPoP", "DPoP " + plain, "", "token_not_bound"},
 		{"another scheme", "Token " + plain, "", "token_missing"},
 	} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, inner+path, nil)
 		r.Header.Set("Authorization", c.authorization)
 		if c.proof != "" {
 			r.Header.Set(authn.ProofHeader, c.proof)
