@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"basisdienste/platform/fault"
 	"basisdienste/platform/run"
 	"basisdienste/platform/web"
 	"basisdienste/services/payment"
@@ -20,6 +21,21 @@ type service struct {
 	payments *payment.Service
 	site     *web.Site
 	zone     *time.Location
+	writing  chan struct{} // holds a value for each PDF that is being written
+}
+
+// atOnce bounds the PDFs that are being written: each takes up to 50 MB meanwhile.
+const atOnce = 4
+
+// pdf writes the receipt when it is its turn.
+func (s *service) pdf(ctx context.Context, r *Receipt) ([]byte, error) {
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+		return r.PDF(s.zone)
+	case <-ctx.Done():
+		return nil, fault.Unavailable("too_many_receipts", "too many receipts are being written; try again in a moment").After(time.Second).Because(ctx.Err())
+	}
 }
 
 // Part adds receipts to the service.
@@ -37,7 +53,7 @@ func Part() payment.Part {
 		if err != nil {
 			return payment.Opened{}, err
 		}
-		s := &service{p, site, zone}
+		s := &service{p, site, zone, make(chan struct{}, atOnce)}
 		s.routes(h.Mux, h.Verifier)
 		s.pages(h.Mux)
 		return payment.Opened{}, nil

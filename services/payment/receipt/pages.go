@@ -72,7 +72,7 @@ func (s *service) show(w http.ResponseWriter, r *http.Request, found *Receipt) {
 }
 
 func (s *service) download(w http.ResponseWriter, r *http.Request, found *Receipt) {
-	body, err := found.PDF(s.zone)
+	body, err := s.pdf(r.Context(), found)
 	if err != nil {
 		s.site.ErrorPage(w, r, err)
 		return

@@ -157,6 +157,23 @@ func TestReceipt(t *testing.T) {
 	}
 }
 
+// More receipts at once than are written at once: all come, and all are the same.
+func TestReceipt_AtOnce(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, pay := g.paid("r-1")
+	first := g.wantPDF("alone", g.browse(pay+"/receipt.pdf"))
+	var wg sync.WaitGroup
+	for range 12 {
+		wg.Go(func() {
+			if a := g.browse(pay + "/receipt.pdf"); a.Status != http.StatusOK || !bytes.Equal(a.Body, first) {
+				t.Errorf("one of many = %d with %d bytes, want 200 and the same as alone", a.Status, len(a.Body))
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func (g *rig) wantPDF(what string, a runtest.Answer) []byte {
 	g.t.Helper()
 	if a.Status != http.StatusOK || a.Header.Get("Content-Type") != "application/pdf" || !bytes.HasPrefix(a.Body, []byte("%PDF-")) {

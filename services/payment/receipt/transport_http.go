@@ -38,6 +38,6 @@ func (s *service) get(ctx context.Context, q GetRequest) (kit.Raw, error) {
 	if err != nil {
 		return kit.Raw{}, err
 	}
-	body, err := r.PDF(s.zone)
+	body, err := s.pdf(ctx, r)
 	return kit.Raw{Type: "application/pdf", Body: body}, err
 }
