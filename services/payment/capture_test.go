@@ -91,6 +91,12 @@ func TestCapture_ALostAnswerIsRepeatedBySweep(t *testing.T) {
 				if _, err := s.Refresh(s.ctx, tr.ID); err != nil {
 					t.Fatal(err)
 				}
+				for range 8 { // the sweep looks seldom by now
+					s.pass(time.Hour)
+					if err := s.Sweep(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
 				s.gateways["desk"] = deafDesk{s.desk, done}
 				for range 2 {
 					if got, err := s.Capture(s.ctx, tr.ID); !fault.Is(err, "provider_unavailable") {
@@ -252,42 +258,53 @@ func TestCapture_OfAHoldThatLapsed(t *testing.T) {
 	s.consistent(t)
 }
 
-// Money that is held for a claim that ended otherwise goes back by the sweep.
+// Money that is held for a claim that ended otherwise goes back by the sweep, asked for or not.
 func TestCapture_AHoldWithoutAClaimIsReleased(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, serviceSets, func(t *testing.T, d *db.DB) {
-		s := newShop(t, d)
-		tr := s.held(t, "r-1")
-		if _, err := s.Refresh(s.ctx, tr.ID); err != nil {
-			t.Fatal(err)
-		}
-		s.desk.away = true // so the transfer cannot release it
-		err := s.PaidByTransfer(s.ctx, tr.ID, Transfer{
-			Amount: tr.Amount, Reference: "camt-1",
-			Wanted: func(context.Context, *db.Tx) (bool, error) { return true, nil },
-			Done:   func(context.Context, *db.Tx, Transferred, State) error { return nil },
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.desk.away = false
-		s.pass(time.Hour)
-		if err := s.Sweep(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, session := range s.desk.sessions {
-			if session.State != SessionEnded {
-				t.Errorf("session is %s, want it released", session.State)
-			}
-		}
-		if n := s.count(t, `SELECT count(*) FROM attempts WHERE state = 'open'`); n != 0 {
-			t.Errorf("%d attempts are open, want none", n)
-		}
-		s.wantState(t, "paid by transfer", tr.ID, Payed)
-		if _, err := s.Capture(s.ctx, tr.ID); !fault.Is(err, "transaction_final") {
-			t.Errorf("Capture of what a transfer paid = %v, want transaction_final", err)
-		}
+		t.Run("nobody asked for it", func(t *testing.T) { releasedByTransfer(t, d, false) })
+		t.Run("it was asked for", func(t *testing.T) { releasedByTransfer(t, d, true) })
 	})
+}
+
+func releasedByTransfer(t *testing.T, d *db.DB, asked bool) {
+	t.Helper()
+	s := newShop(t, d)
+	tr := s.held(t, "r-1")
+	if _, err := s.Refresh(s.ctx, tr.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.desk.away = true // so the transfer cannot release it
+	if asked {
+		if _, err := s.Capture(s.ctx, tr.ID); !fault.Is(err, "provider_unavailable") {
+			t.Errorf("Capture at a provider that is away = %v, want provider_unavailable", err)
+		}
+	}
+	err := s.PaidByTransfer(s.ctx, tr.ID, Transfer{
+		Amount: tr.Amount, Reference: "camt-1",
+		Wanted: func(context.Context, *db.Tx) (bool, error) { return true, nil },
+		Done:   func(context.Context, *db.Tx, Transferred, State) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.desk.away = false
+	s.pass(time.Hour)
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, session := range s.desk.sessions {
+		if session.State != SessionEnded {
+			t.Errorf("session is %s, want it released", session.State)
+		}
+	}
+	if n := s.count(t, `SELECT count(*) FROM attempts WHERE state = 'open'`); n != 0 {
+		t.Errorf("%d attempts are open, want none", n)
+	}
+	s.wantState(t, "paid by transfer", tr.ID, Payed)
+	if _, err := s.Capture(s.ctx, tr.ID); !fault.Is(err, "transaction_final") {
+		t.Errorf("Capture of what a transfer paid = %v, want transaction_final", err)
+	}
 }
 
 func TestDelayed_OnlyCardsAreOffered(t *testing.T) {
@@ -307,6 +324,7 @@ func TestDelayed_OnlyCardsAreOffered(t *testing.T) {
 			{"key": "paypal", "method": "PAYPAL", "provider": "desk"},
 			{"key": "transfer", "method": "OTHER", "detail": "transfer", "provider": "transfer"},
 			{"key": "odd", "method": "CREDITCARD", "provider": "transfer"},
+			{"key": "falls", "method": "CREDITCARD", "provider": "desk", "fallback": "transfer"},
 			{"key": "large", "method": "CREDITCARD", "provider": "desk", "min": 500},
 		}
 	})

@@ -1,7 +1,10 @@
 package stripe_test
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 	"basisdienste/platform/id"
 	"basisdienste/services/payment"
 	"basisdienste/services/payment/sandbox/stripeapi"
+	"basisdienste/services/payment/stripe"
 )
 
 // held is a session whose payer authorised.
@@ -69,6 +73,25 @@ func TestCapture_AHoldLapses(t *testing.T) {
 	} {
 		if got, err := ask(); err != nil || got.State != payment.SessionEnded {
 			t.Errorf("%s after seven days = %s, %v; want ended", name, got.State, err)
+		}
+	}
+}
+
+// Whether a session of captured money ever says that it is paid does not matter.
+func TestCapture_ThePaymentIntentCounts(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]payment.SessionState{
+		"requires_capture": payment.SessionAuthorised, "succeeded": payment.SessionPaid, "canceled": payment.SessionEnded,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"id":"cs_1","object":"checkout.session","status":"complete","payment_status":"unpaid","amount_total":3070,"currency":"eur",
+				"payment_intent":{"id":"pi_1","object":"payment_intent","capture_method":"manual","status":%q,"amount":3070,"amount_capturable":3070,
+				"amount_received":3070,"currency":"eur"}}`, status)
+		}))
+		t.Cleanup(server.Close)
+		o := newOffice(t)
+		if got, err := stripe.NewGateway(config(server.URL), o.Now).Get(o.ctx, o.account+"/cs_1"); err != nil || got.State != want {
+			t.Errorf("Get of a complete, unpaid session whose payment is %s = %s, %v; want %s", status, got.State, err, want)
 		}
 	}
 }
