@@ -32,7 +32,7 @@ const (
 func tables() []table {
 	return []table{
 		{"payment", "transactions", "", 150_000, map[string]string{
-			"id": uid, "originator_id": "'efa'", "authority": "'160510000'", "request_id": "'r-' || n", "amount": "100", "kassenzeichen": "'k-' || n",
+			"id": uid, "originator_id": "'efa'", "authority": "'160510000'", "request_id": "'r-' || n", "amount": "100", "items": "'[]'", "kassenzeichen": "'k-' || n",
 			"state": "CASE WHEN " + few + " THEN 'INITIAL' WHEN n % 50 = 7 THEN 'FAILED' ELSE 'PAYED' END", "method": "CASE WHEN " + few + " OR n % 50 = 7 THEN '' ELSE 'CREDITCARD' END",
 			"created_at": past, "expires_at": soon, "ended_at": "CASE WHEN " + few + " THEN NULL::bigint ELSE " + past + " END",
 		}},
@@ -51,8 +51,43 @@ func tables() []table {
 		{"payment", "sandbox_sessions", "transactions t", 16_000, map[string]string{
 			"tenant_id": "t.tenant_id", "id": "'sbx_' || n", "attempt_id": uid, "transaction_id": "t.id", "state": "'paid'", "settles_at": "NULL::bigint",
 		}},
+		{"payment", "treasury_statements", "", 16_000, map[string]string{
+			"id": uid, "kind": "'camt.053'", "iban": "'DE02'", "statement_id": "'s-' || n", "state": "CASE WHEN " + few + " THEN 'matching' ELSE 'done' END", "imported_at": past,
+			"opening": "NULL::bigint", "closing": "NULL::bigint",
+		}},
+		{"payment", "treasury_entries", "treasury_statements t", 16_000, map[string]string{
+			"tenant_id": "t.tenant_id", "statement": "t.id", "n": "n", "amount": "100", "credit": "true", "outcome": "CASE WHEN n % 100 = 3 THEN 'unknown' ELSE 'matched' END", "transaction_id": uid,
+		}},
+		{"payment", "treasury_closings", "", 16_000, map[string]string{"day": "(date '1990-01-01' + n::int)::text", "number": "n", "body": "'{}'", "made_at": past}},
+		{"payment", "settlements", "", 16_000, map[string]string{
+			"provider": "'stripe'", "id": "'po_' || n", "amount": "100", "currency": "'EUR'", "state": "'paid'", "complete": "true", "arrives_at": past, "created_at": past,
+			"check_at": "CASE WHEN " + few + " THEN " + soon + " END",
+		}},
+		{"payment", "settlement_lines", "settlements t", 16_000, map[string]string{
+			"tenant_id": "t.tenant_id", "provider": "t.provider", "settlement_id": "t.id", "n": "1", "id": "'txn_' || n", "kind": "'payment'", "transaction_id": uid, "amount": "100", "net": "100", "at": past,
+		}},
+		{"payment", "disputes", "", 16_000, map[string]string{
+			"provider": "'stripe'", "id": "'du_' || n", "transaction_id": uid, "currency": "'EUR'", "state": "CASE WHEN n % 100 = 3 THEN 'needs_response' ELSE 'lost' END", "created_at": past, "read_at": past,
+		}},
+		// A few events and requests are old enough to be deleted, and a few wait.
+		{"payment", "stripe_events", "", 16_000, map[string]string{
+			"id": "'evt_' || n", "about": "'transaction'", "received_at": "CASE WHEN n % 20 = 0 THEN " + past + " - 90 * " + day + " ELSE " + now + " END", "due_at": "CASE WHEN " + few + " THEN " + soon + " END",
+		}},
+		{"payment", "payment_requests", "transactions t", 16_000, map[string]string{
+			"tenant_id": "t.tenant_id", "transaction_id": "t.id", "language": "'de'", "days": "'[]'", "due_at": past, "created_at": past, "ended_at": past,
+			"purge_at": "CASE WHEN n % 20 = 0 THEN " + past + " ELSE " + soon + " END",
+		}},
+		{"payment", "payment_reminders", "transactions t", 16_000, map[string]string{
+			"tenant_id": "t.tenant_id", "transaction_id": "t.id", "id": uid, "state": "CASE WHEN " + few + " THEN 'WAITING' ELSE 'SENT' END", "tried_at": past, "check_at": soon,
+			"sent_at": "CASE WHEN " + few + " THEN NULL::bigint ELSE " + past + " END",
+		}},
+		{"payment", "webhooks_deliveries", "", 24_000, map[string]string{
+			"endpoint_id": "'e-' || n % 3", "id": uid, "type": "'payment.transaction.payed.v1'", "data": "'{}'", "tries": "'[]'", "at": past, "ended_at": "CASE WHEN " + few + " THEN NULL::bigint ELSE " + past + " END",
+			"state": "CASE WHEN " + few + " THEN 'pending' WHEN n % 100 = 3 THEN 'failed' ELSE 'delivered' END", "due_at": "CASE WHEN " + few + " THEN " + soon + " END",
+			"created_at": "CASE WHEN n % 20 = 0 THEN " + past + " - 30 * " + day + " ELSE " + now + " - n END",
+		}},
 		{"payment", "idempotency", "", 16_000, map[string]string{"actor": "'client:efa'", "operation": "'POST /x'", "key": "'k-' || n", "at": now}},
-		{"payment", "audit_log", "", 16_000, map[string]string{"seq": "n", "object": "'payment:' || n", "at": past}},
+		{"payment", "audit_log", "", 16_000, map[string]string{"seq": "1000000 + n", "object": "'payment:' || n", "at": past}},
 		// A few of them are old enough to be purged, more than one chunk.
 		{"payment", "outbox", "", 100_000, map[string]string{
 			"id": uid, "type": "'payment.transaction.payed.v1'", "subject": "'t-' || n", "holder": "'gone'", "payload": "'{}'",

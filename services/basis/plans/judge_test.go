@@ -33,9 +33,24 @@ func wholeByDesign(index string) bool {
 	for _, name := range []string{
 		"messages_due", "refunds_due", "messages_content", "appointments_holds", "attempts_due", "transactions_open", "local_mails_newest", "local_mails_message_id",
 		"applications_old_drafts", "files_loose", "payments_wanted", "payments_unmailed", "sandbox_notices_due", "sandbox_sessions_settle",
+		"_imported_at_idx",             // of statements whose matching has not ended
 		"outbox_unsent", "outbox_sent", // of the latter the first row alone: where to begin purging
 	} {
 		if strings.Contains(index, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// allByDesign are statements that read a tenant's rows whatever their number, or until the first.
+func allByDesign(query string) bool {
+	for _, part := range []string{
+		// A closing proves its balances by adding up all that was booked before, and what is owed.
+		"SELECT debit, credit, CAST(sum(amount) AS BIGINT) AS amount FROM ledger", "AS still_open", "SELECT CAST(COALESCE(sum(t.amount), 0) AS BIGINT) FROM transactions t",
+		"SELECT EXISTS (SELECT 1 FROM settlements WHERE tenant_id", // one is enough
+	} {
+		if strings.Contains(query, part) {
 			return true
 		}
 	}
@@ -62,7 +77,7 @@ func judge(t *testing.T, log string, large map[string]bool, report func(string, 
 			seen = append(seen, p.Query)
 		}
 		wrong := p.Plan.wrong(large)
-		if key := p.Query + wrong; !verdicts[key] && wrong != "" {
+		if key := p.Query + wrong; !verdicts[key] && wrong != "" && !allByDesign(p.Query) {
 			verdicts[key] = true
 			report("%s\n\tin: %s", wrong, p.Query)
 		}
@@ -86,10 +101,10 @@ func (n node) wrong(large map[string]bool) string {
 	return ""
 }
 
-// largeTables are the partitions, and the one large table without any, with rows enough for an
-// index to matter.
+// largeTables are the partitions, and the large tables without any, with rows enough for an index
+// to matter.
 func largeTables(server *dbtest.Server) (map[string]bool, error) {
-	text, err := server.Ask("postgres", "SELECT DISTINCT relnamespace::regnamespace || '.' || relname FROM pg_class WHERE relkind = 'r' AND (relispartition OR relname = 'outbox') AND reltuples >= 200")
+	text, err := server.Ask("postgres", "SELECT DISTINCT relnamespace::regnamespace || '.' || relname FROM pg_class WHERE relkind = 'r' AND (relispartition OR relname IN ('outbox', 'settlements', 'disputes')) AND reltuples >= 200")
 	large := map[string]bool{}
 	for _, name := range strings.Fields(text) {
 		large[name] = true

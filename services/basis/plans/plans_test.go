@@ -27,14 +27,22 @@ import (
 	"basisdienste/services/notify/govuk"
 	"basisdienste/services/notify/smtp"
 	"basisdienste/services/payment"
+	"basisdienste/services/payment/camt/camttest"
+	"basisdienste/services/payment/receipt"
+	"basisdienste/services/payment/request"
 	provider "basisdienste/services/payment/sandbox"
+	"basisdienste/services/payment/stripe"
+	"basisdienste/services/payment/transfer"
+	"basisdienste/services/payment/treasury"
+	"basisdienste/services/payment/webhooks"
 	"basisdienste/services/payment/xbezahldienste"
 	"basisdienste/services/tenants"
 )
 
 func apps() []run.App {
 	return []run.App{
-		tenants.New(), notify.New(smtp.Open, govuk.Mount), payment.New(xbezahldienste.Part(), provider.Part()),
+		tenants.New(), notify.New(smtp.Open, govuk.Mount),
+		payment.New(xbezahldienste.Part(), provider.Part(), stripe.Part(), transfer.Part(), treasury.Part(), webhooks.Part(), receipt.Part(), request.Part()),
 		forms.New(), booking.New(jitsi.Open), edge.New(),
 	}
 }
@@ -47,7 +55,8 @@ func TestPlans_NoStatementReadsALargeTableFromEndToEnd(t *testing.T) {
 		"session_preload_libraries=auto_explain", "auto_explain.log_format=json", "auto_explain.log_verbose=on", "auto_explain.log_min_duration=-1", "log_line_prefix="+mark)
 	dir, cfg := t.TempDir(), server.Config("plans")
 	start := func(apps []run.App, options ...runtest.Option) *runtest.Env {
-		return runtest.Start(t, apps, append(options, runtest.Dir(dir), runtest.Database(cfg))...)
+		return runtest.Start(t, apps, append(options, runtest.Dir(dir), runtest.Database(cfg), // nobody is at Stripe's address
+			runtest.Set("payment.stripe.secret_key", "sk_test_plans"), runtest.Set("payment.stripe.url", "http://127.0.0.1:1"))...)
 	}
 	first := start(apps())
 	great := registered(t, first, "erfurt", "160510000000")
@@ -82,6 +91,10 @@ func TestPlans_NoStatementReadsALargeTableFromEndToEnd(t *testing.T) {
 	drive(t, e, great)
 	wanted(t, server,
 		"FROM transactions", "FROM attempts", "FROM history", "FROM refunds", "FROM applications", "FROM payments", "FROM files", "FROM messages",
+		"FROM treasury_statements", "FROM treasury_entries", "INTO treasury_entries", "UPDATE treasury_entries", "FROM treasury_closings", "FROM ledger",
+		"FROM settlements", "FROM settlement_lines", "FROM disputes", "check_at <=", "FROM stripe_events", "DELETE FROM stripe_events",
+		"FROM payment_requests", "DELETE FROM payment_requests", "FROM payment_reminders", "INTO payment_reminders",
+		"FROM webhooks_endpoints", "FROM webhooks_deliveries", "INTO webhooks_deliveries", "DELETE FROM webhooks_deliveries", "UPDATE webhooks_deliveries",
 		"FROM appointments", "FROM days", "FROM sandbox_notices", "FROM sandbox_sessions", "FROM idempotency",
 		"FROM application_events", "FROM usage_slots", "INTO outbox", "DELETE FROM outbox", "INTO inbox", "DELETE FROM inbox")
 	if err := e.Process.Stop(); err != nil {
@@ -136,7 +149,7 @@ func operatorToken(e *runtest.Env) string {
 func drive(t *testing.T, e *runtest.Env, entry tenantdir.Entry) {
 	t.Helper()
 	client := e.Token(authn.Principal{Kind: authn.Client, ClientID: "c", Subject: "c", TenantID: entry.ID, Scopes: []string{
-		"payment:read", "payment:write", "notify:read", "notify:write", "forms:write", xbezahldienste.ScopePost, xbezahldienste.ScopeRead,
+		"payment:read", "payment:write", "payment:refund", "notify:read", "notify:write", "forms:write", xbezahldienste.ScopePost, xbezahldienste.ScopeRead,
 	}})
 	admin := e.Token(authn.Principal{Kind: authn.Staff, Subject: "s", TenantID: entry.ID, Roles: []string{authn.RoleTenantAdmin, authn.RoleClerk}})
 	operator := operatorToken(e)
@@ -181,6 +194,8 @@ func drive(t *testing.T, e *runtest.Env, entry tenantdir.Entry) {
 		}
 	}
 	list(client, "/t/erfurt/payment/v1/transactions", "state=FAILED", "kassenzeichen=k-6", "request_id=r-6", "from=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z")
+	list(client, "/t/erfurt/payment/v1/refunds", "state=WAITING")
+	ofPayment(t, e, entry, client, admin, list)
 	list(client, "/t/erfurt/notify/v1/messages", "status=permanent-failure", "channel=mailbox", "reference=F-6", "template=receipt")
 	list(admin, "/t/erfurt/notify/v1/outbox", "to=citizen-6")
 	list(operator, "/notify/v1/outbox", "tenant=erfurt", "to=citizen-6")
@@ -209,6 +224,59 @@ func drive(t *testing.T, e *runtest.Env, entry tenantdir.Entry) {
 	mailbox := notify.Filter{Channel: "mailbox", Recipient: "citizen-6", WithContent: true}
 	if _, err := (&notify.Service{Deps: notify.Deps{DB: e.Process.Host("notify").DB}}).Messages(ctx, mailbox, 50); err != nil {
 		t.Errorf("the citizen's mailbox: %v", err)
+	}
+}
+
+// ofPayment drives the parts of payment: treasury, webhooks, requests.
+func ofPayment(t *testing.T, e *runtest.Env, entry tenantdir.Entry, client, admin string, list func(token, path string, filters ...string)) {
+	t.Helper()
+	const base = "/t/erfurt/payment/v1"
+	want := func(status int, method, path, token string, body any, headers ...string) (answer struct {
+		ID            string `json:"id"`
+		Kassenzeichen string `json:"kassenzeichen"`
+		Items         []struct {
+			ID string `json:"id"`
+		} `json:"items"`
+	},
+	) {
+		t.Helper()
+		a := e.Do(method, path, token, body, headers...)
+		if err := json.Unmarshal(a.Body, &answer); a.Status != status || err != nil && method == http.MethodPost {
+			t.Errorf("%s %s = %d %.300s, %v, want %d", method, path, a.Status, a.Body, err, status)
+		}
+		return answer
+	}
+	hook := want(http.StatusCreated, http.MethodPost, base+"/webhooks", admin, map[string]any{"url": "https://kasse.example.invalid/hook"})
+	list(admin, base+"/webhooks")
+	list(admin, base+"/webhooks/"+hook.ID+"/deliveries", "state=failed", "state=delivered")
+	want(http.StatusAccepted, http.MethodPost, base+"/webhooks/"+hook.ID+"/test", admin, nil)
+	want(http.StatusAccepted, http.MethodPost, base+"/webhooks/"+hook.ID+"/replay?state=delivered&since="+time.Now().UTC().AddDate(0, 0, -1).Format(time.RFC3339), admin, nil)
+
+	claim := want(http.StatusCreated, http.MethodPost, base+"/transactions", client, map[string]any{
+		"end_point_id": "160510000000", "amount": json.Number("30.70"), "description": "Ausweis", "due_on": time.Now().AddDate(0, 1, 0).Format(time.DateOnly),
+	})
+	want(http.StatusCreated, http.MethodPost, base+"/transactions/"+claim.ID+"/request", client, map[string]any{"email": "erika@example.org", "language": "de"})
+	want(http.StatusOK, http.MethodGet, base+"/transactions/"+claim.ID+"/request", client, nil)
+	want(http.StatusOK, http.MethodGet, base+"/transactions/"+claim.ID+"/qr.svg", client, nil)
+	e.Do(http.MethodGet, base+"/transactions/"+claim.ID+"/receipt.pdf", client, nil) // nothing was paid
+
+	file := camttest.String("camt.053.001.08", camttest.Statement{ID: "2026-324", Sequence: 324, Entries: []camttest.Entry{
+		{Amount: 3070, Text: []string{"Kassenzeichen " + claim.Kassenzeichen}}, {Amount: 100, Text: []string{"Auszahlung po_1001 vom 20.11."}}, {Amount: 100, Text: []string{"Rechnung 2026-17"}},
+	}})
+	statement := want(http.StatusCreated, http.MethodPost, base+"/treasury/statements", admin, file, "Content-Type", "application/xml")
+	list(admin, base+"/treasury/statements")
+	for _, s := range statement.Items {
+		list(admin, base+"/treasury/statements/"+s.ID+"/entries", "matched=true", "matched=false")
+	}
+	list(admin, base+"/treasury/settlements", "provider=stripe", "state=paid", "from=2026-01-01", "to=2026-02-01")
+	want(http.StatusOK, http.MethodGet, base+"/treasury/settlements/stripe/po_1001", admin, nil)
+	list(admin, base+"/treasury/disputes", "provider=stripe", "state=needs_response", "from=2026-01-01")
+	day := time.Now().AddDate(0, 0, -20).Format(time.DateOnly)
+	want(http.StatusOK, http.MethodGet, base+"/treasury/closings/"+day, admin, nil)
+	for _, what := range []string{"payments", "claims"} {
+		if a := e.Do(http.MethodGet, base+"/treasury/exports/"+what+"?format=csv&from="+day+"&to="+day, admin, nil); a.Status != http.StatusOK {
+			t.Errorf("GET export of %s = %d %.300s", what, a.Status, a.Body)
+		}
 	}
 }
 
