@@ -222,7 +222,7 @@ func (s *book) account() error {
 				if name != "IBAN" {
 					return s.skip()
 				}
-				if s.IBAN, err = s.need(34); err == nil && !validIBAN(s.IBAN) {
+				if s.IBAN, err = s.need(34); err == nil && !ValidIBAN(s.IBAN) {
 					err = s.errorf("the account's IBAN is not valid")
 				}
 				return err

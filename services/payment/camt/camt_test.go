@@ -194,6 +194,20 @@ func TestRead_Refuses(t *testing.T) {
 	}
 }
 
+func TestValidIBAN(t *testing.T) {
+	t.Parallel()
+	good := camttest.IBAN(1)
+	for text, want := range map[string]bool{
+		good: true, "NO9386011117947": true, "MT84MALT011000012345MTLCAST001S": true,
+		"": false, good[:14]: false, good + good: false, strings.ToLower(good): false, "DE00" + good[4:]: false, good[:4] + " " + good[4:]: false,
+		"000100000000000": false, // no country, although the check digits fit
+	} {
+		if got := camt.ValidIBAN(text); got != want {
+			t.Errorf("ValidIBAN(%q) = %t, want %t", text, got, want)
+		}
+	}
+}
+
 func TestRead_Size(t *testing.T) {
 	t.Parallel()
 	text := camttest.String("camt.053.001.02", example())

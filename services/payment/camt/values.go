@@ -165,18 +165,19 @@ func (t *tree) code() (string, error) {
 	}
 }
 
-// validIBAN reports whether the text is an IBAN by form and check digits (ISO 13616).
-func validIBAN(text string) bool {
+// ValidIBAN reports whether the text is an IBAN by form and check digits (ISO 13616), written
+// without spaces.
+func ValidIBAN(text string) bool {
 	if len(text) < 15 || len(text) > 34 {
 		return false
 	}
 	rest := 0
 	for i := range len(text) {
-		c := text[(i+4)%len(text)]
-		switch {
-		case c >= '0' && c <= '9':
+		at := (i + 4) % len(text)
+		switch c := text[at]; {
+		case c >= '0' && c <= '9' && at > 1: // a country comes first
 			rest = (rest*10 + int(c-'0')) % 97
-		case c >= 'A' && c <= 'Z':
+		case c >= 'A' && c <= 'Z' && (at < 2 || at > 3): // and two digits behind it
 			rest = (rest*100 + int(c-'A') + 10) % 97
 		default:
 			return false

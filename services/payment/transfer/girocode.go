@@ -9,6 +9,7 @@ import (
 	"github.com/boombuler/barcode/qr"
 
 	"basisdienste/platform/money"
+	"basisdienste/services/payment/camt"
 )
 
 // Payment is what a GiroCode says.
@@ -44,7 +45,7 @@ func (p Payment) Payload() (string, error) {
 		return "", fmt.Errorf("girocode: the purpose has %d characters, want at most %d", len([]rune(p.Purpose)), maxPurpose)
 	case p.Amount < 1 || p.Amount > maxAmount:
 		return "", fmt.Errorf("girocode: the amount is %s, want 0.01 to 999999999.99", p.Amount)
-	case !validIBAN(p.IBAN):
+	case !camt.ValidIBAN(p.IBAN):
 		return "", fmt.Errorf("girocode: the IBAN is not valid")
 	}
 	const utf8, purposeCode, structured = "1", "", ""

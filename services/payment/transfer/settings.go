@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"basisdienste/platform/tenantdir"
+	"basisdienste/services/payment/camt"
 )
 
 // Settings are a municipality's own, under "transfer" of "payment".
@@ -26,7 +27,7 @@ const (
 // Validate names the first mistake.
 func (s Settings) Validate() error {
 	switch {
-	case !validIBAN(s.IBAN):
+	case !camt.ValidIBAN(s.IBAN):
 		return errors.New("iban: is missing or not valid; write it without spaces")
 	case s.Holder == "" || len([]rune(s.Holder)) > maxHolder:
 		return fmt.Errorf("holder: want 1 to %d characters", maxHolder)
@@ -54,23 +55,4 @@ func settingsOf(ctx context.Context) (Settings, error) {
 		return Settings{}, fmt.Errorf("transfer settings of %s: %w", e.Slug, err)
 	}
 	return all.Transfer, nil
-}
-
-// validIBAN checks form and check digits (ISO 13616).
-func validIBAN(text string) bool {
-	if len(text) < 15 || len(text) > 34 {
-		return false
-	}
-	rest := 0
-	for i := range len(text) {
-		switch c := text[(i+4)%len(text)]; {
-		case c >= '0' && c <= '9':
-			rest = (rest*10 + int(c-'0')) % 97
-		case c >= 'A' && c <= 'Z':
-			rest = (rest*100 + int(c-'A') + 10) % 97
-		default:
-			return false
-		}
-	}
-	return rest == 1
 }
