@@ -127,6 +127,7 @@ func TestSettings(t *testing.T) {
 		"no IBAN":    {func(s *Settings) { s.IBAN = "" }, "iban"},
 		"no holder":  {func(s *Settings) { s.Holder = "" }, "holder"},
 		"BIC":        {func(s *Settings) { s.BIC = "ABC" }, "bic"},
+		"BIC, gaps":  {func(s *Settings) { s.BIC = "ABCD  FF" }, "bic"},
 		"no day":     {func(s *Settings) { s.Days = 0 }, "days"},
 		"too long":   {func(s *Settings) { s.Days = 61 }, "days"},
 	} {

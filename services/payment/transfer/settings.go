@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"basisdienste/platform/tenantdir"
 	"basisdienste/services/payment/camt"
@@ -31,8 +32,8 @@ func (s Settings) Validate() error {
 		return errors.New("iban: is missing or not valid; write it without spaces")
 	case s.Holder == "" || len([]rune(s.Holder)) > maxHolder:
 		return fmt.Errorf("holder: want 1 to %d characters", maxHolder)
-	case s.BIC != "" && len(s.BIC) != 8 && len(s.BIC) != 11:
-		return errors.New("bic: want 8 or 11 letters and digits")
+	case s.BIC != "" && len(s.BIC) != 8 && len(s.BIC) != 11, strings.ContainsFunc(s.BIC, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '0' || r > '9') }):
+		return errors.New("bic: want 8 or 11 capital letters and digits")
 	case s.Days < 1 || s.Days > maxDays:
 		return fmt.Errorf("days: want 1 to %d", maxDays)
 	}
