@@ -70,6 +70,10 @@ func operations(ctx context.Context, p *process, places []place) ([]operation, e
 		endPoint = func(n int64) string { return at(n).ars }
 		forms = func(n int64) string { return p.url + "/t/" + at(n).slug + "/forms" }
 	}
+	paid, err := d.pay(ctx, token)
+	if err != nil {
+		return nil, fmt.Errorf("a payment to read: %w", err)
+	}
 	introspect := strings.TrimSuffix(d.EfA.TokenURL, "/token") + "/introspect"
 	from := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
 	to := time.Now().AddDate(0, 0, 31).Format(time.DateOnly)
@@ -82,6 +86,12 @@ func operations(ctx context.Context, p *process, places []place) ([]operation, e
 		}},
 		{name: "xbezahldienste-create", target: "≤ 0.45 ms", want: 200, build: func(ctx context.Context, n int64) (*http.Request, error) {
 			return jsonRequest(ctx, d.Payment.BaseURL+"/paymenttransaction/"+d.Payment.OriginatorID+"/"+endPoint(n), token, payment())
+		}},
+		{name: "xbezahldienste-read", target: "≤ 0.15 ms", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
+			return getRequest(ctx, d.Payment.BaseURL+"/paymenttransaction/"+d.Payment.OriginatorID+"/"+d.Payment.EndPointID+"/"+paid, token)
+		}},
+		{name: "payment-read", target: "≤ 0.15 ms", want: 200, build: func(ctx context.Context, _ int64) (*http.Request, error) {
+			return getRequest(ctx, strings.TrimSuffix(d.Forms.BaseURL, "/forms")+"/payment/v1/transactions/"+paid, token)
 		}},
 		{name: "application-submit", target: "none yet", want: 201, build: func(ctx context.Context, n int64) (*http.Request, error) {
 			return jsonRequest(ctx, forms(n)+"/v1/forms/hundesteuer/applications", token, dogTax(n))
@@ -100,6 +110,38 @@ func operations(ctx context.Context, p *process, places []place) ([]operation, e
 			return http.NewRequestWithContext(ctx, http.MethodGet, d.Booking.BaseURL+"/v1/services/"+d.Booking.ServiceID+"/slots?from="+from+"&to="+to, nil)
 		}},
 	}, nil
+}
+
+// pay creates a payment of the demo's own place and returns its id.
+func (d demo) pay(ctx context.Context, token string) (string, error) {
+	req, err := jsonRequest(ctx, d.Payment.BaseURL+"/paymenttransaction/"+d.Payment.OriginatorID+"/"+d.Payment.EndPointID, token, payment())
+	if err != nil {
+		return "", err
+	}
+	var made struct {
+		PaymentInformation struct {
+			TransactionID string `json:"transactionId"`
+		} `json:"paymentInformation"`
+	}
+	err = answer(req, &made)
+	return made.PaymentInformation.TransactionID, err
+}
+
+// answer sends a request that is no part of the load, and reads what came.
+func answer(req *http.Request, dst any) (err error) {
+	resp, err := control.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, dst); err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d: %.300s", resp.StatusCode, body)
+	}
+	return nil
 }
 
 func payment() map[string]any {
@@ -144,22 +186,11 @@ func (c client) token(ctx context.Context) (token string, err error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := control.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return "", err
-	}
-	var answer struct {
+	var made struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.AccessToken == "" {
-		return "", fmt.Errorf("status %d: %.300s", resp.StatusCode, body)
-	}
-	return answer.AccessToken, nil
+	err = answer(req, &made)
+	return made.AccessToken, err
 }
 
 // notifyToken signs as GOV.UK Notify's clients do: HS256 with the last 36 characters of the
@@ -188,6 +219,14 @@ func jsonRequest(ctx context.Context, address, token string, v any) (*http.Reque
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	return req, nil
+}
+
+func getRequest(ctx context.Context, address, token string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err == nil {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return req, err
 }
 
 // marshal is for the literals above, which always marshal.
