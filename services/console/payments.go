@@ -32,6 +32,7 @@ type paymentView struct {
 	EndedAt       *time.Time   `json:"ended_at"`
 	DueOn         string       `json:"due_on"`     // a day in Germany
 	Capturable    bool         `json:"capturable"` // the money is held, and nobody asked to take it
+	PayURL        string       `json:"pay_url"`
 	Items         []itemView   `json:"items"`
 }
 
@@ -57,7 +58,10 @@ type happenedView struct {
 // paymentStates in which staff looks for payments.
 var paymentStates = []string{"INITIAL", "PAYED", "FAILED", "CANCELED", "EXPIRED"}
 
-const initial = "INITIAL" // nobody has paid yet
+const (
+	initial = "INITIAL" // nobody has paid yet
+	payed   = "PAYED"
+)
 
 func paymentsBase(r *http.Request) string { return staffBase(r) + "/payments" }
 func paymentAPI(r *http.Request) string   { return "/t/" + slugOf(r) + "/payment/v1" }
@@ -114,7 +118,7 @@ func (c *console) payments(w http.ResponseWriter, r *http.Request) {
 		narrowed = narrowed || f.Value != ""
 	}
 	c.site.Render(w, r, status, "payments", c.staffPage(r, c.site.T(r, "staff.payments")), map[string]any{
-		"Table": t, "Next": next, "Form": form, "Narrowed": narrowed, "All": paymentsBase(r), "Asked": status == http.StatusOK,
+		"Table": t, "Next": next, "Form": form, "Narrowed": narrowed, "All": paymentsBase(r), "New": paymentsBase(r) + "/new", "Asked": status == http.StatusOK,
 	})
 }
 
@@ -232,15 +236,51 @@ func (c *console) showPayment(w http.ResponseWriter, r *http.Request, status int
 	if !ok {
 		return
 	}
+	open := f.State == initial && !f.Capturable
+	var asked []web.Row
+	if open {
+		v, err := c.asked(r)
+		if err != nil {
+			c.site.ErrorPage(w, r, err)
+			return
+		}
+		if v != nil && v.State == asking {
+			asked = c.askedRows(r, v)
+		}
+	}
 	own := ownPayment(r)
 	p := c.staffPage(r, c.site.T(r, "payment.title", f.Kassenzeichen))
 	p.Back, p.Self = paymentsBase(r), own
 	c.site.Render(w, r, status, "payment", p, map[string]any{
 		"Number": f.Kassenzeichen, "Wrong": wrong, "Rows": c.paymentRows(r, &f), "Items": c.itemTable(r, &f), "History": c.historyTable(r, &f),
 		"Refunds": c.refundTable(r, &f), "Waiting": c.waitingOf(r, &f),
-		"Withdraw": when(f.State == initial, own+"/withdraw"), "Refund": when(len(f.sources()) > 0, own+"/refund"),
-		"Capture": when(f.Capturable, own+"/capture"),
+		"Capture": f.Capturable, "Actions": c.actions(r, &f, open, asked == nil), "Asked": asked, "Stop": own + "/request/stop",
 	})
+}
+
+// action leads to what can be done with a payment.
+type action struct{ Kind, URL, Text string }
+
+// actions lists what can be done now: open is what can be paid, alone what nobody was asked for.
+func (c *console) actions(r *http.Request, f *facts, open, alone bool) (list []action) {
+	own := ownPayment(r)
+	for _, a := range []struct {
+		possible   bool
+		kind, path string
+		text       string
+	}{
+		{f.Capturable, "primary", "/capture", "payment.capture"},
+		{open && alone, "secondary", "/request", "asked.ask"},
+		{open, "secondary", "/qr", "payment.qr"},
+		{f.State == payed, "secondary", "/receipt", "payment.receipt"},
+		{len(f.sources()) > 0, "secondary", "/refund", "payment.refund"},
+		{f.State == initial, "secondary", "/withdraw", "payment.withdraw"},
+	} {
+		if a.possible {
+			list = append(list, action{a.kind, own + a.path, c.site.T(r, a.text)})
+		}
+	}
+	return list
 }
 
 // when returns the address where it leads somewhere.
@@ -267,9 +307,12 @@ func (c *console) paymentRows(r *http.Request, f *facts) []web.Row {
 		web.Row{Key: c.site.T(r, "payment.kassenzeichen"), Value: f.Kassenzeichen},
 		web.Row{Key: c.site.T(r, "payment.subject"), Value: f.subject()},
 		web.Row{Key: c.site.T(r, "payment.request"), Value: f.RequestID},
-		web.Row{Key: c.site.T(r, "payment.originator"), Value: f.OriginatorID},
+		web.Row{Key: c.site.T(r, "payment.originator"), Value: c.word(r, "originator.", f.OriginatorID)},
 		web.Row{Key: c.site.T(r, "payment.created"), Value: f.CreatedAt},
 	)
+	if f.State == initial && !f.Capturable {
+		rows = append(rows, web.Row{Key: c.site.T(r, "payment.link"), Value: web.Link{URL: f.PayURL, Text: f.PayURL}})
+	}
 	if f.DueOn != "" {
 		rows = append(rows, web.Row{Key: c.site.T(r, "payment.due"), Value: c.dayOf(r, f.DueOn)})
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // texts are German and English.
-var texts = joinTexts(ownTexts, paymentTexts, treasuryTexts, webhookTexts, settlementTexts)
+var texts = joinTexts(ownTexts, paymentTexts, treasuryTexts, webhookTexts, settlementTexts, claimTexts)
 
 func joinTexts(parts ...web.Texts) web.Texts {
 	all := web.Texts{}

@@ -184,6 +184,29 @@ func (b *tab) choose(text string) {
 	}
 }
 
+func TestBrowser_claims(t *testing.T) {
+	t.Parallel()
+	looks(t, func(t *testing.T, name string, o browsertest.Options, de bool) {
+		g := newRig(t)
+		b := g.at(o, name, "kim", clerk)
+		b.open("/t/erfurt/staff/payments/new")
+		b.look("claim", word(de, "Forderung anlegen", "Make a claim"))
+		b.press("main button.kern-btn--primary")
+		b.look("claim-wrong", word(de, "Forderung anlegen", "Make a claim"))
+		b.fill("description", "Fundsache")
+		b.fill("amount", "12,50")
+		b.press("main button.kern-btn--primary")
+		browsertest.Look(t, b, "claim-made-"+name)
+		b.press("main a[href$='/request']")
+		b.look("claim-ask", word(de, "Zahlung per E-Mail anfordern", "Ask for the payment by mail"))
+		b.press("main button.kern-btn--primary")
+		b.look("claim-ask-wrong", word(de, "Zahlung per E-Mail anfordern", "Ask for the payment by mail"))
+		b.fill("email", "erika@example.org")
+		b.press("main button.kern-btn--primary")
+		browsertest.Look(t, b, "claim-asked-"+name)
+	})
+}
+
 func TestBrowser_webhooks(t *testing.T) {
 	t.Parallel()
 	looks(t, func(t *testing.T, name string, o browsertest.Options, de bool) {

@@ -24,6 +24,8 @@ import (
 	"basisdienste/services/console"
 	"basisdienste/services/edge"
 	"basisdienste/services/payment"
+	"basisdienste/services/payment/receipt"
+	"basisdienste/services/payment/request"
 	"basisdienste/services/payment/sandbox"
 	"basisdienste/services/payment/treasury"
 	"basisdienste/services/payment/webhooks"
@@ -50,7 +52,7 @@ func newRig(t *testing.T) *rig {
 		g.service = s
 		return payment.Opened{}, nil
 	}}
-	apps := []run.App{payment.New(sandbox.Part(), treasury.Part(), webhooks.Part(), probe), console.New(), edge.New()}
+	apps := []run.App{payment.New(sandbox.Part(), treasury.Part(), webhooks.Part(), receipt.Part(), request.Part(), probe), console.New(), edge.New()}
 	g.Env = runtest.Start(t, apps, runtest.Clock(g.clock), runtest.Set("payment.sweep_every", "1h"))
 	g.jena = g.Tenant("jena", "160530000000")
 	g.erfurt = g.Tenant("erfurt", "160510000000")
