@@ -263,13 +263,23 @@ func (a *api) maintenance(ctx context.Context, q place) (maintenanceAnswer, erro
 	}
 	list, err := a.payments.Maintenance(ctx, q.Originator)
 	for _, w := range list {
-		v := window{StartTime: w.From, EndTime: w.Until, Description: w.Description}
+		v := window{StartTime: w.From, EndTime: w.Until, Description: clipped(w.Description)}
 		if len(w.Methods) > 0 {
 			v.PaymentMethods = &Methods{Down: w.Methods}
 		}
 		answer.MaintenanceWindows = append(answer.MaintenanceWindows, v)
 	}
 	return answer, err
+}
+
+// maxDescription of a window, in characters.
+const maxDescription = 250
+
+func clipped(s string) string {
+	if r := []rune(s); len(r) > maxDescription {
+		return string(r[:maxDescription-1]) + "…"
+	}
+	return s
 }
 
 func healthy() SystemResponse {

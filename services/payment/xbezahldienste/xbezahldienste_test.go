@@ -406,3 +406,17 @@ func TestOtherReads(t *testing.T) {
 		}
 	}
 }
+
+// What a municipality wrote too long is cut, so that clients that read by the schema can.
+func TestMaintenance_LongDescription(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	entry := e.erfurt
+	entry.Version = 2
+	entry.Settings = map[string]json.RawMessage{"payment": json.RawMessage(`{"maintenance": [{"description": "` + strings.Repeat("ä", 251) + `"}]}`)}
+	e.Put(entry)
+	a := e.call(t, "GET", "/xbezahldienste/maintenance/bewohnerparken/"+erfurtARS, e.token, "", true)
+	if want := `"description":"` + strings.Repeat("ä", 249) + `…"`; !strings.Contains(string(a.Body), want) {
+		t.Errorf("GET maintenance = %d %s, want the first 249 letters and …", a.Status, a.Body)
+	}
+}
