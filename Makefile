@@ -64,6 +64,10 @@ loadtest: ## k6: SCENARIO=journey URL=… DATA=… RATE=… (without URL a fresh
 bench: basis ## measure requests/s and CPU per request (BENCHFLAGS=…)
 	$(GO) run ./loadtest/bench $(BENCHFLAGS)
 
+.PHONY: bench-treasury
+bench-treasury: ## measure the import of bank statements and the closing of a day with a million payments, on both databases
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./services/payment/treasury
+
 .PHONY: latency
 latency: build ## start a fresh cluster, drive it, measure how long events take (LATENCYFLAGS=…); writes loadtest/results/latency.md
 	$(GO) run ./loadtest/latency $(LATENCYFLAGS)

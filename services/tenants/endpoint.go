@@ -46,8 +46,8 @@ type OwnView struct {
 func view(t *Tenant, c *Catalogue) (TenantView, error) {
 	e, err := snapshot(t, c)
 	v := TenantView{
-		ID: t.ID, Slug: t.Slug, Name: t.Name, Kind: t.Kind, Status: t.Status, Keys: slices.Concat([]Key{}, t.Keys),
-		Hosts: slices.Concat([]string{}, t.Hosts), Settings: e.Settings, Limits: e.Limits,
+		ID: t.ID, Slug: t.Slug, Name: t.Name, Kind: t.Kind, Status: t.Status, Keys: append([]Key{}, t.Keys...),
+		Hosts: append([]string{}, t.Hosts...), Settings: e.Settings, Limits: e.Limits,
 		Own:     OwnView{Settings: map[string]json.RawMessage{}, Limits: Document(t.Limits)},
 		Version: t.Version, CreatedAt: t.CreatedAt, ChangedAt: t.ChangedAt,
 	}

@@ -3,6 +3,7 @@ package tenants
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"basisdienste/platform/fault"
@@ -158,5 +159,23 @@ func TestParseHosts(t *testing.T) {
 	got, wrong := parseHosts([]string{"Service.Erfurt.example", "a.example", "erfurt", "erfurt.example:8080", "https://erfurt.example", "-a.example", "a.example", "*.example.de", ""})
 	if want := []string{"a.example", "service.erfurt.example"}; !slices.Equal(got, want) || len(wrong) != 7 {
 		t.Errorf("parseHosts = %q with %d wrong ones, want %q with 7", got, len(wrong), want)
+	}
+}
+
+// Who has none is told so by an empty list: a program need not know another way to say it.
+func TestView_EmptyLists(t *testing.T) {
+	t.Parallel()
+	v, err := view(&Tenant{}, &Catalogue{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"keys":[]`, `"hosts":[]`} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("view of a tenant without keys and hosts = %s, want %s in it", body, want)
+		}
 	}
 }
