@@ -8,9 +8,10 @@
 //
 // # Events
 //
-// Out: payment.transaction.created, authorised, payed, failed, canceled, expired and payment.refund.requested,
-// succeeded, failed, payment.settlement.completed and payment.dispute.changed (v1), each written in
-// the transaction that changes the state. In: none but those of the tenant directory.
+// Out: payment.transaction.created, authorised, payed, failed, canceled, expired,
+// payment.refund.requested, succeeded, failed, payment.settlement.completed and
+// payment.dispute.changed (v1), each written in the transaction that changes the state. In: those
+// of the tenant directory; and its own, for the parts webhooks and request.
 //
 // # Promises
 //
@@ -54,10 +55,10 @@
 // # Parts
 //
 // main hands them in, each with its tables and routes: xbezahldienste speaks the federal
-// standard; sandbox, stripe and transfer (bank transfer with GiroCode) are providers behind the
-// interface Gateway, all held to what package paymenttest says that a Gateway promises; treasury
-// imports bank statements (package camt reads them), closes days and exports; webhooks tells
-// other systems; request asks payers by mail and draws codes for letters; receipt gives receipts of
-// what was paid. Originators are not yet bound to clients: a client that a municipality switched
-// on may read all of its transactions whose ids it knows.
+// standard; sandbox and stripe are providers behind the interface Gateway, both held to what
+// package paymenttest says that a Gateway promises; transfer (bank transfer with GiroCode) is a
+// Gateway without a provider; treasury imports bank statements (package camt reads them), closes
+// days and exports; webhooks tells other systems; request asks payers by mail and draws codes for
+// letters; receipt gives receipts of what was paid. Originators are not yet bound to clients: a
+// client that a municipality switched on may read all of its transactions whose ids it knows.
 package payment
