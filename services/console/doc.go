@@ -1,5 +1,5 @@
 // Package console is what people of the administration click on: the staff's applications,
-// payments and refunds, and for its tenant-admins the treasury and webhooks; the operator's
+// claims, payments and refunds, and for its tenant-admins the treasury and webhooks; the operator's
 // tenants, local mail and dead letters; and for everybody the start pages of the installation
 // and of each municipality, with their legal pages.
 //

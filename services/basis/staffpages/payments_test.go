@@ -179,6 +179,30 @@ func TestRefunds_AreRequested(t *testing.T) {
 	p.sees(200, "Der Zahlungsdienst hat die Erstattung abgelehnt.", "Das Konto besteht nicht mehr")
 }
 
+// Money that a bank statement tells of came in after the claim was paid: staff chooses which to
+// give back.
+func TestRefunds_OfASurplus(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	made := g.paid(3070)
+	kim := g.staff("erfurt", "kim", admin)
+	kim.open(kasse + "/statements")
+	kim.sendFile("/statements", file(auszug(made, g.claim(5000))))
+	kim.sees(200, "30,70 € Die Forderung war schon bezahlt (als Überzahlung gebucht) "+made.Kassenzeichen)
+	kim.open("/t/erfurt/staff/payments/" + made.ID.String())
+	kim.sees(200, "Geld ging ein, obwohl nichts offen war")
+	kim.follow("Geld erstatten")
+	kim.sees(200, "Welches Geld?", "Die Zahlung", "Geld, das danach noch einging", "Noch 30,70 Euro", "61,40 €")
+	kim.send("", "note", "Doppelt bezahlt", "attempt", "another")
+	kim.sees(422, "Welches Geld?")
+	kim.open("/t/erfurt/staff/payments/" + made.ID.String() + "/refund")
+	kim.send("", "note", "Doppelt bezahlt")
+	kim.sees(200, "Das Geld ist erstattet.")
+	kim.follow("Geld erstatten")
+	kim.sees(200, "Kann noch erstattet werden 30,70 €")
+	kim.misses("Welches Geld?")
+}
+
 func TestRefunds_NeedASecondPerson(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
