@@ -48,6 +48,7 @@ func Part() payment.Part {
 			Jobs: []run.Job{
 				{Name: "stripe-events", Every: workEvery, Run: v.Work},
 				{Name: "stripe-payouts", Every: workEvery, Run: v.Unfinished},
+				{Name: "stripe-daily", Every: workEvery, Run: v.Daily},
 				{Name: "stripe-purge", Every: purgeEvery, Run: v.Purge},
 			},
 		}, nil

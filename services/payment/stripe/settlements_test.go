@@ -102,6 +102,9 @@ func (o *town) wantRefund(when string, r payment.Refund, state payment.RefundSta
 	}
 }
 
+// lookTime is after the next search of the accounts.
+const lookTime = 25 * time.Hour
+
 // fee is what the fake keeps of 30.70.
 const fee = money.Amount(71)
 
@@ -262,6 +265,51 @@ func TestSettlements_EventsAreLost(t *testing.T) {
 		list := o.settled(o.erfurt)
 		return len(list) == 1 && list[0].ID == payout && list[0].Complete && list[0].State == settlement.Paid
 	})
+}
+
+// Not one event came for days.
+func TestSettlements_NoEventAtAll(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string][]runtest.Option{"sqlite": nil, "postgres": {runtest.Postgres()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newTown(t, options...)
+			o.paid("r-1")
+			_, session := o.paid("r-2")
+			dispute, err := o.api.Dispute(session)
+			if err != nil {
+				t.Fatal(err)
+			}
+			payout := o.api.Payout(o.account)
+			o.api.Forget()
+			jena := o.Put(o.Tenant("jena", "160530000000"))
+			o.Pass(lookTime)
+			runtest.Eventually(t, "what no event told is found", func() bool {
+				o.Pass(time.Minute) // until the search's findings are due
+				settled, disputes := o.settled(o.erfurt), o.disputes(o.erfurt)
+				return len(settled) == 1 && settled[0].ID == payout && settled[0].Complete && len(disputes) == 1 && disputes[0].ID == dispute
+			})
+			for e, want := range map[string]int{"erfurt": 1, "jena": 0} {
+				of := o.erfurt
+				if e == "jena" {
+					of = jena
+				}
+				o.read(of, func(ctx context.Context, tx *db.Tx) (err error) {
+					var n int
+					if err = tx.Get(ctx, &n, `SELECT count(*) FROM stripe_looks WHERE tenant_id <> ?`, of.ID); n != 0 && name == "postgres" {
+						t.Errorf("%s sees %d looks of others: the database lets it", e, n)
+					}
+					if err == nil {
+						err = tx.Get(ctx, &n, `SELECT count(*) FROM stripe_looks WHERE tenant_id = ?`, of.ID)
+					}
+					if n != want {
+						t.Errorf("%s has %d looks, want %d", e, n, want)
+					}
+					return err
+				})
+			}
+		})
+	}
 }
 
 // A payer disputes a payment of which money goes back, or went back.

@@ -50,6 +50,7 @@ type events struct {
 	livemode bool
 	clock    func() time.Time
 	log      *slog.Logger
+	searched time.Time // when Daily last went through the accounts
 }
 
 // routes registers the endpoints that have secrets.

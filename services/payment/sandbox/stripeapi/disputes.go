@@ -75,6 +75,11 @@ func (s *Server) Decide(disputeID string, won bool) {
 	s.tell(account, "charge.dispute.closed", s.disputeDoc(d, nil))
 }
 
+func (s *Server) listDisputes(c *call) (doc, error) {
+	return listCreated(c, "/v1/disputes", s.disputes, func(d *dispute) string { return d.charge.intent.session.account },
+		func(d *dispute) time.Time { return d.created }, func(d *dispute) doc { return s.disputeDoc(d, nil) })
+}
+
 func (s *Server) getDispute(c *call) (doc, error) {
 	d, ok := s.disputes[c.path("id")]
 	if !ok || d.charge.intent.session.account != c.account {

@@ -1,6 +1,10 @@
 package stripeapi
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // payout is money on its way to the account's bank, or below zero from there.
 type payout struct {
@@ -75,6 +79,26 @@ func (s *Server) getPayout(c *call) (doc, error) {
 		return nil, missing("payout", c.path("id"))
 	}
 	return s.payoutDoc(p), nil
+}
+
+func (s *Server) listPayouts(c *call) (doc, error) {
+	return listCreated(c, "/v1/payouts", s.payouts, func(p *payout) string { return p.account }, func(p *payout) time.Time { return p.created }, s.payoutDoc)
+}
+
+// listCreated lists the account's objects that were made since what the request says, the newest first.
+func listCreated[T any](c *call, path string, all map[string]T, account func(T) string, created func(T) time.Time, object func(T) doc) (doc, error) {
+	from := int64(0)
+	if c.form.Get("created[gte]") != "" {
+		n, err := c.number("created[gte]")
+		if err != nil {
+			return nil, err
+		}
+		from = n
+	}
+	ids := slices.Sorted(maps.Keys(all))
+	slices.Reverse(ids)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return account(all[id]) != c.account || created(all[id]).Unix() < from })
+	return list(c, path, ids, func(id string) string { return id }, func(id string) doc { return object(all[id]) })
 }
 
 func (s *Server) payoutDoc(p *payout) doc {

@@ -72,7 +72,9 @@ func New(o Options) *Server {
 	s.handle("POST /v1/refunds", s.createRefund, "amount", "metadata[*]", "payment_intent", "reason")
 	s.handle("GET /v1/refunds", s.listRefunds, "payment_intent", "limit", "starting_after")
 	s.handle("GET /v1/refunds/{id}", s.getRefund)
+	s.handle("GET /v1/disputes", s.listDisputes, "created[gte]", "limit", "starting_after")
 	s.handle("GET /v1/disputes/{id}", s.getDispute)
+	s.handle("GET /v1/payouts", s.listPayouts, "created[gte]", "limit", "starting_after")
 	s.handle("GET /v1/payouts/{id}", s.getPayout)
 	s.handle("GET /v1/balance_transactions", s.listTxns, "payout", "limit", "starting_after")
 	s.handle("POST /v1/accounts", s.createAccount, "type", "country", "email", "business_type", "metadata[*]", "business_profile[name]", "business_profile[mcc]",

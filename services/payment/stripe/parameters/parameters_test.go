@@ -297,6 +297,8 @@ func TestTheFakeAnswersFieldsThatStripeHas(t *testing.T) {
 		{"GET", "/v1/refunds", "limit=1"},
 		{"GET", "/v1/disputes/" + dispute, "expand[]=charge"},
 		{"GET", "/v1/payouts/" + payout, ""},
+		{"GET", "/v1/payouts", "limit=1&created[gte]=1"},
+		{"GET", "/v1/disputes", "limit=1&created[gte]=1"},
 		{"GET", "/v1/balance_transactions", "limit=100&expand[]=data.source&payout=" + payout},
 		{"POST", "/v1/accounts", "type=standard&country=DE"},
 		{"POST", "/v1/account_links", "type=account_onboarding&account=" + account + "&refresh_url=https%3A%2F%2Fa.example&return_url=https%3A%2F%2Fa.example"},
