@@ -242,3 +242,12 @@ func TestProvider_TellsOfRefundsUntilItIsHeard(t *testing.T) {
 		}
 	})
 }
+
+func TestMigrations_DownAndUp(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, []db.Set{Migrations()}, func(t *testing.T, d *db.DB) {
+		if err := errors.Join(d.MigrateDown(t.Context(), Migrations()), d.Migrate(t.Context(), Migrations())); err != nil {
+			t.Errorf("down and up again: %v", err)
+		}
+	})
+}
