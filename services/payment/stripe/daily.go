@@ -55,20 +55,32 @@ func (v *events) search(ctx context.Context, e tenantdir.Entry) error {
 	if err != nil {
 		return err
 	}
-	day := v.clock().UTC().Format(time.DateOnly)
-	return v.inTenant(ctx, e.ID, func(ctx context.Context, tx *db.Tx) error {
-		for _, h := range found {
-			if s, err := settlement.Get(ctx, tx, Name, h.Subject); h.About == aboutPayout && err == nil && s.Complete {
-				continue
-			}
-			h.ID, h.Type, h.Account = day+" "+h.Subject, "search", account
-			if _, err := insert(ctx, tx, h); err != nil {
-				return err
-			}
+	for _, h := range found {
+		h.Tenant, h.Account = e.ID, account
+		if err := v.catchUp(tenantdir.With(ctx, e), h); err != nil {
+			return err
 		}
+	}
+	return v.inTenant(ctx, e.ID, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE stripe_looks SET at = ? WHERE tenant_id = ?`, tx.Now(), tx.Tenant())
 		return err
 	})
+}
+
+// catchUp reads what was found, unless nothing of it can be new.
+func (v *events) catchUp(ctx context.Context, h hint) error {
+	if h.About == aboutDispute {
+		return v.followDispute(ctx, h)
+	}
+	var known settlement.Settlement
+	err := v.inTenant(ctx, h.Tenant, func(ctx context.Context, tx *db.Tx) (err error) {
+		known, err = settlement.Get(ctx, tx, Name, h.Subject)
+		return err
+	})
+	if errors.Is(err, db.ErrNoRows) || err == nil && !known.Complete {
+		return v.followPayout(ctx, h)
+	}
+	return err
 }
 
 // since lists the payouts and disputes of an account that were made from then on.

@@ -285,7 +285,6 @@ func TestSettlements_NoEventAtAll(t *testing.T) {
 			jena := o.Put(o.Tenant("jena", "160530000000"))
 			o.Pass(lookTime)
 			runtest.Eventually(t, "what no event told is found", func() bool {
-				o.Pass(time.Minute) // until the search's findings are due
 				settled, disputes := o.settled(o.erfurt), o.disputes(o.erfurt)
 				return len(settled) == 1 && settled[0].ID == payout && settled[0].Complete && len(disputes) == 1 && disputes[0].ID == dispute
 			})
