@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"errors"
+	"time"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
@@ -49,7 +50,10 @@ func (s *Service) Capture(ctx context.Context, txID id.ID) (Transaction, error) 
 	if err != nil || t.Final() {
 		return t, err
 	}
-	if _, err := s.Refresh(ctx, txID); err != nil {
+	if _, err := s.Refresh(ctx, txID); fault.Is(err, "provider_unavailable") {
+		return t, fault.Unavailable("provider_unavailable", "the payment provider does not answer at the moment; the capture is noted and is asked for until it does").
+			After(time.Minute).Because(err)
+	} else if err != nil {
 		return t, err
 	}
 	return s.askCapture(ctx, txID) // says what became of it: the hold may have lapsed
