@@ -22,16 +22,17 @@ import (
 const OwnOriginator = "own"
 
 // Bounds of a claim in our own API: those of XBezahldienste, so that each treasury can book it.
+const maxClaim money.Amount = 999_999_00
+
 const (
-	maxClaim       money.Amount = 999_999_00
-	maxItems                    = 99
-	maxQuantity                 = 999_999
-	maxBookingData              = 99
-	maxKey                      = 36  // characters
-	maxText                     = 250 // characters
-	maxPurpose                  = 27
-	maxURL                      = 2082
-	longestDue                  = 2 // years
+	maxItems       = 99
+	maxQuantity    = 999_999
+	maxBookingData = 99
+	maxKey         = 36  // characters
+	maxText        = 250 // characters
+	maxPurpose     = 27
+	maxURL         = 2082
+	longestDue     = 2 // years
 )
 
 // ClaimRequest asks for a transaction in our own API. What is left out has a default: the

@@ -85,8 +85,8 @@ type Filter struct {
 	Originator    string
 	Method        Method       // of those that are paid
 	Min, Max      money.Amount // both included
-	From, Until   time.Time // created at; until is excluded
-	Before        id.ID     // the id that the page before ended with
+	From, Until   time.Time    // created at; until is excluded
+	Before        id.ID        // the id that the page before ended with
 	Limit         int
 }
 
