@@ -54,7 +54,8 @@ var texts = web.Texts{
 
 	"delayed":       {"Der Betrag wird zuerst nur reserviert. Abgebucht wird er erst, wenn das Amt entschieden hat.", "The amount is only reserved at first. It is taken when the office has decided."},
 	"reserved":      {"Der Betrag ist reserviert", "The amount is reserved"},
-	"reserved.text": {"%s sind für diese Zahlung reserviert, aber noch nicht abgebucht. Abgebucht wird der Betrag, wenn das Amt entschieden hat. Braucht es ihn nicht, gibt Ihre Bank ihn wieder frei. Sie müssen nichts weiter tun und können nicht mehr selbst abbrechen; wenden Sie sich dafür an das Amt.", "%s are reserved for this payment but not taken yet. The amount will be taken when the office decides. If it does not need it, your bank releases it. There is nothing more for you to do, and you cannot cancel by yourself any more; contact the office for that."},
+	"reserved.what": {"%s sind reserviert, aber noch nicht abgebucht", "%s are reserved but not taken yet"},
+	"reserved.text": {"Abgebucht wird der Betrag, wenn das Amt entschieden hat. Braucht es ihn nicht, gibt Ihre Bank ihn wieder frei. Sie müssen nichts weiter tun und können nicht mehr selbst abbrechen; wenden Sie sich dafür an das Amt.", "The amount will be taken when the office decides. If it does not need it, your bank releases it. There is nothing more for you to do, and you cannot cancel by yourself any more; contact the office for that."},
 	"row.reserved":  {"Reserviert bis", "Reserved until"},
 
 	"result.payed":          {"Ihre Zahlung ist angekommen", "Your payment has arrived"},
