@@ -2,6 +2,7 @@ package payment
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"basisdienste/platform/db"
@@ -151,26 +152,32 @@ type Claim struct {
 	State         State        `db:"state"`
 }
 
-// claimsAtOnce bounds a question for claims; the text of a statement is the same for all.
-const claimsAtOnce = 64
+// A question for claims names so many; there are two texts of the statement.
+const (
+	claimsAtOnce = 512
+	fewClaims    = 64
+)
 
 // ClaimsByKassenzeichen finds the tenant's claims by their exact Kassenzeichen, final or not.
 // What is none is left out.
 func (s *Service) ClaimsByKassenzeichen(ctx context.Context, wanted []string) (found []Claim, err error) {
-	const places = `?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
 		found = nil
-		for len(wanted) > 0 {
-			n := min(len(wanted), claimsAtOnce)
-			args := make([]any, 1+claimsAtOnce)
-			args[0] = tx.Tenant()
-			for i := range claimsAtOnce {
-				args[1+i] = wanted[min(i, n-1)]
+		for rest := wanted; len(rest) > 0; {
+			places := fewClaims
+			if len(rest) > fewClaims {
+				places = claimsAtOnce
 			}
-			wanted = wanted[n:]
+			n := min(len(rest), places)
+			args := make([]any, 1+places)
+			args[0] = tx.Tenant()
+			for i := range places {
+				args[1+i] = rest[min(i, n-1)]
+			}
+			rest = rest[n:]
 			var list []Claim
 			if err := tx.Select(ctx, &list, `SELECT id, kassenzeichen, amount, state FROM transactions
-				WHERE tenant_id = ? AND kassenzeichen IN (`+places+`, `+places+`, `+places+`, `+places+`)`, args...); err != nil {
+				WHERE tenant_id = ? AND kassenzeichen IN (`+strings.Repeat(", ?", places)[2:]+`)`, args...); err != nil {
 				return err
 			}
 			found = append(found, list...)

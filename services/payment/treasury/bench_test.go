@@ -33,11 +33,11 @@ func fill(b *testing.B, d *db.DB, ctx context.Context, day period, n int) {
 					'https://dienst.example/', '[]', '{}', '', 'K' || CAST(10000000 + i AS TEXT), CASE WHEN i % 10 = 0 THEN 'INITIAL' ELSE 'PAYED' END, '',
 					CASE WHEN i % 10 = 0 THEN '' WHEN i % 3 = 0 THEN 'OTHER' ELSE 'CREDITCARD' END, '', 0, ? + i * 86400, ? + i * 86400, CASE WHEN i % 10 = 0 THEN NULL ELSE ? + i * 86400 END FROM s`,
 				`INSERT INTO ledger (tenant_id, transaction_id, kind, reference, n, debit, credit, amount, at) ` + series +
-					`SELECT ?, ` + claim + `, 'claim', '', 0, 'claims', 'revenue/1100.' || CAST(i % 50 AS TEXT), 2070, ? + i * 86400 FROM s WHERE ? >= 0 AND ? >= 0`,
+					`SELECT ?, ` + claim + `, 'claim', '', 0, 'claims', 'revenue/1100.' || CAST(i % 50 AS TEXT), 2070, ? + i * 86400 FROM s WHERE CAST(? AS BIGINT) >= 0 AND CAST(? AS BIGINT) >= 0`,
 				`INSERT INTO ledger (tenant_id, transaction_id, kind, reference, n, debit, credit, amount, at) ` + series +
-					`SELECT ?, ` + claim + `, 'claim', '', 1, 'claims', 'revenue/2200', 1000, ? + i * 86400 FROM s WHERE ? >= 0 AND ? >= 0`,
+					`SELECT ?, ` + claim + `, 'claim', '', 1, 'claims', 'revenue/2200', 1000, ? + i * 86400 FROM s WHERE CAST(? AS BIGINT) >= 0 AND CAST(? AS BIGINT) >= 0`,
 				`INSERT INTO ledger (tenant_id, transaction_id, kind, reference, n, debit, credit, amount, at) ` + series +
-					`SELECT ?, ` + claim + `, 'paid', 'a', 0, 'clearing/stripe', 'claims', 3070, ? + i * 86400 FROM s WHERE i % 10 <> 0 AND ? >= 0 AND ? >= 0`,
+					`SELECT ?, ` + claim + `, 'paid', 'a', 0, 'clearing/stripe', 'claims', 3070, ? + i * 86400 FROM s WHERE i % 10 <> 0 AND CAST(? AS BIGINT) >= 0 AND CAST(? AS BIGINT) >= 0`,
 			} {
 				if _, err := tx.Exec(ctx, fillWith, at, at+step-1, tx.Tenant(), from, from, from); err != nil {
 					return err

@@ -69,7 +69,7 @@ func insertEntries(ctx context.Context, tx *db.Tx, statementID id.ID, list []ent
 			args = append(args, tx.Tenant(), statementID, e.N, e.Line, e.Entry, e.Part, e.Amount, e.Credit, e.BookedOn, e.ValueOn, e.EndToEnd, e.Creditor,
 				e.Reference, e.Text, e.Outcome, e.Surplus, e.TransactionID, e.Kassenzeichen, e.Settlement)
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO treasury_entries (tenant_id, statement, `+entryColumns+`) VALUES `+
+		if err := tx.Send(ctx, `INSERT INTO treasury_entries (tenant_id, statement, `+entryColumns+`) VALUES `+
 			strings.Repeat(`, (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, len(part))[2:], args...); err != nil {
 			return err
 		}
