@@ -161,6 +161,14 @@ func (s Settings) Validate() error {
 	if a := s.Refunds.FourEyesAbove; a != nil && *a < 0 {
 		return fmt.Errorf("refunds: four_eyes_above: %s", *a)
 	}
+	for _, w := range s.Maintenance {
+		if w.From != nil && w.Until != nil && !w.From.Before(*w.Until) {
+			return fmt.Errorf("maintenance: %q ends before it begins", w.Description)
+		}
+		if i := slices.IndexFunc(w.Methods, func(m Method) bool { return !slices.Contains(methods, m) }); i >= 0 {
+			return fmt.Errorf("maintenance: %q: method %q is not known", w.Description, w.Methods[i])
+		}
+	}
 	if s.ExpireHours < 1 || s.MaxDeclined < 1 {
 		return errors.New("expire_hours and max_declined: want at least 1")
 	}
