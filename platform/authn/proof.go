@@ -52,17 +52,17 @@ func StrongKey(k jose.JSONWebKey) bool {
 }
 
 // Proofs checks that who sends a request holds a key (RFC 9449, DPoP). Each proof is good once
-// at a process: it remembers the last 65,536, so that behind
+// at a process: it remembers the last 65,536 for as long as they are good, so that behind
 // several processes a proof that was overheard can be used once at each, within two minutes,
 // for the same method, address and token. It is safe for concurrent use.
 type Proofs struct {
 	clock func() time.Time
-	used  *lru.Cache[[sha256.Size]byte, struct{}] // by key and jti
+	used  *lru.Cache[[sha256.Size]byte, time.Time] // until when it would be good
 }
 
 // NewProofs remembers none.
 func NewProofs(clock func() time.Time) *Proofs {
-	used, err := lru.New[[sha256.Size]byte, struct{}](maxProofs)
+	used, err := lru.New[[sha256.Size]byte, time.Time](maxProofs)
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
@@ -136,8 +136,15 @@ func (p *Proofs) fits(c proofClaims, method, uri, token string) error {
 
 // first remembers the proof, and reports whether it is seen for the first time.
 func (p *Proofs) first(thumbprint string, c proofClaims) bool {
-	_, found, _ := p.used.PeekOrAdd(sha256.Sum256([]byte(thumbprint+" "+c.ID)), struct{}{})
-	return !found
+	key := sha256.Sum256([]byte(thumbprint + " " + c.ID))
+	until := c.IssuedAt.Time().Add(proofLife)
+	if was, found, _ := p.used.PeekOrAdd(key, until); found {
+		if !p.clock().After(was) {
+			return false
+		}
+		p.used.Add(key, until)
+	}
+	return true
 }
 
 func hashOf(token string) string {
