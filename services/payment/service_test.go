@@ -219,9 +219,10 @@ func (s *shop) consistent(t *testing.T) {
 	for what, query := range map[string]string{
 		"transactions without their created event": `SELECT count(*) FROM transactions t WHERE 1 <> (SELECT count(*) FROM outbox o
 			WHERE o.subject = t.id AND o.type = 'payment.transaction.created.v1')`,
-		"attempts that were authorised without one event": `SELECT count(*) FROM transactions t WHERE
-			(SELECT count(*) FROM attempts a WHERE a.transaction_id = t.id AND a.authorised_at IS NOT NULL) <>
-			(SELECT count(*) FROM outbox o WHERE o.subject = t.id AND o.type = 'payment.transaction.authorised.v1')`,
+		"authorised attempts more or less than their events": `SELECT abs((SELECT count(*) FROM attempts WHERE authorised_at IS NOT NULL) -
+			(SELECT count(*) FROM outbox WHERE type = 'payment.transaction.authorised.v1'))`,
+		"authorised attempts without an event": `SELECT count(*) FROM attempts a WHERE a.authorised_at IS NOT NULL AND NOT EXISTS
+			(SELECT 1 FROM outbox o WHERE o.subject = a.transaction_id AND o.type = 'payment.transaction.authorised.v1')`,
 		"payments that were held and never asked for": `SELECT count(*) FROM attempts WHERE state = 'paid' AND authorised_at IS NOT NULL AND capture_asked_at IS NULL`,
 		"final transactions without one event of their end": `SELECT count(*) FROM transactions t WHERE t.state <> 'INITIAL' AND 1 <> (SELECT count(*) FROM outbox o
 			WHERE o.subject = t.id AND o.type NOT IN ('payment.transaction.created.v1', 'payment.transaction.authorised.v1'))`,
