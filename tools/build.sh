@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a third-party program of tools/programs from source, once, and prints its path.
 #   tools/build.sh NAME
-# Programs stand in the user's cache (BASIS_TOOLS, else $XDG_CACHE_HOME/basisdienste/bin), so that
+# Programs stand in the user's cache (TOOLS_CACHE, else $XDG_CACHE_HOME/basisdienste/bin), so that
 # every checkout shares them; another version in go.mod is another file.
 set -euo pipefail
 
@@ -15,7 +15,7 @@ name=$1
 module=$root/$name
 [[ -f $module/go.mod ]] || { echo "build.sh: no program $name; see build.sh --help" >&2; exit 2; }
 package=$(awk '$1 == "tool" {print $2}' "$module/go.mod")
-bin=${BASIS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/basisdienste/bin}
+bin=${TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/basisdienste/bin}
 program=$bin/$name-$(cat "$module/go.mod" "$module/go.sum" | sha256sum | cut -c1-12)
 if [[ ! -x $program ]]; then
 	mkdir -p "$bin"

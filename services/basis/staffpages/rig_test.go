@@ -48,6 +48,8 @@ func (g *rig) clock() time.Time { return time.Now().Add(time.Duration(g.ahead.Lo
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	g := &rig{t: t}
+	now := time.Now().In(berlin(t))
+	g.ahead.Store(int64(time.Date(now.Year(), now.Month(), now.Day()+1, 12, 0, 0, 0, now.Location()).Sub(now))) // far from midnight
 	probe := payment.Part{Open: func(_ context.Context, _ *run.Host, s *payment.Service) (payment.Opened, error) {
 		g.service = s
 		return payment.Opened{}, nil

@@ -42,7 +42,7 @@ func TestClosing(t *testing.T) {
 	p.send("/staff/treasury", "day-day", "", "day-month", "", "day-year", "")
 	p.sees(422, "Bitte füllen Sie")
 
-	g.ahead.Store(int64(25 * time.Hour))
+	g.ahead.Add(int64(25 * time.Hour))
 	p = g.staff("erfurt", "kim", admin)
 	p.open(kasse + "?lang=en")
 	p.sees(200, "The books are right: no difference", "number 2", "Card (Visa) 1 €600.00", "Claim 2 €630.70")
