@@ -44,7 +44,7 @@ func TestPayments_AreFound(t *testing.T) {
 		p.sees(200, c.sees)
 		p.misses(c.other)
 	}
-	today := time.Now().In(berlin(t))
+	today := g.clock().In(berlin(t))
 	p.open("/t/erfurt/staff/payments")
 	day, month, year := today.Format("2"), today.Format("1"), today.Format("2006")
 	p.send("/staff/payments", "from-day", day, "from-month", month, "from-year", year, "to-day", day, "to-month", month, "to-year", year)
