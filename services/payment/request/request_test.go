@@ -364,7 +364,7 @@ func TestStore_OtherTenantSeesNothing(t *testing.T) {
 			if list, err := reminders(ctx, tx, made.ID); err != nil || len(list) != 0 {
 				t.Errorf("reminders as another = %v, %v, want none", list, err)
 			}
-			if err := endRequest(ctx, tx, made.ID); err != nil {
+			if err := endRequest(ctx, tx, claim{tx.Tenant(), made.ID}); err != nil {
 				t.Errorf("endRequest as another: %v", err)
 			}
 			if err := deleteRequest(ctx, tx, made.ID); !fault.Is(err, "unknown_request") {

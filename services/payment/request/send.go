@@ -24,28 +24,22 @@ const (
 	batch = 20 // mails that are claimed at once: their tries together end within the lease
 	// tryTime bounds one try.
 	tryTime = 10 * time.Second
+	// hearWithin is how long an event may wait for others.
+	hearWithin = 20 * time.Millisecond
 )
 
 // errAway: notify does not answer, so that all mails wait.
 var errAway = errors.New("notify does not answer")
 
 // listen hears of transactions that end, or whose money is held: then the payer has done all.
+// Those of a moment are handled together, and of those that nobody was asked for nothing is kept.
 func (s *Service) listen(r *bus.Router) {
-	bus.Handle(r, "requests-authorised", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e events.TransactionAuthorised) error {
-		return endRequest(ctx, tx, id.ID(e.TransactionID))
-	})
-	bus.Handle(r, "requests-payed", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e events.TransactionPayed) error {
-		return endRequest(ctx, tx, id.ID(e.TransactionID))
-	})
-	bus.Handle(r, "requests-failed", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e events.TransactionFailed) error {
-		return endRequest(ctx, tx, id.ID(e.TransactionID))
-	})
-	bus.Handle(r, "requests-canceled", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e events.TransactionCanceled) error {
-		return endRequest(ctx, tx, id.ID(e.TransactionID))
-	})
-	bus.Handle(r, "requests-expired", func(ctx context.Context, tx *db.Tx, _ bus.Meta, e events.TransactionExpired) error {
-		return endRequest(ctx, tx, id.ID(e.TransactionID))
-	})
+	g := bus.Gather(r, hearWithin, endRequests).Only(asked)
+	bus.Into(g, "requests-authorised", func(m bus.Meta, e events.TransactionAuthorised) claim { return claim{m.Tenant, id.ID(e.TransactionID)} })
+	bus.Into(g, "requests-payed", func(m bus.Meta, e events.TransactionPayed) claim { return claim{m.Tenant, id.ID(e.TransactionID)} })
+	bus.Into(g, "requests-failed", func(m bus.Meta, e events.TransactionFailed) claim { return claim{m.Tenant, id.ID(e.TransactionID)} })
+	bus.Into(g, "requests-canceled", func(m bus.Meta, e events.TransactionCanceled) claim { return claim{m.Tenant, id.ID(e.TransactionID)} })
+	bus.Into(g, "requests-expired", func(m bus.Meta, e events.TransactionExpired) claim { return claim{m.Tenant, id.ID(e.TransactionID)} })
 }
 
 // Sweep hands the mails that are due to notify. One that is refused does not stop the others; when
@@ -99,7 +93,7 @@ func (s *Service) deliver(ctx context.Context, d *due) error {
 		return err
 	}
 	if t.Final() {
-		return s.db.Tx(ctx, func(tx *db.Tx) error { return endRequest(ctx, tx, t.ID) })
+		return s.db.Tx(ctx, func(tx *db.Tx) error { return endRequest(ctx, tx, claim{tx.Tenant(), t.ID}) })
 	}
 	m := &d.Reminder
 	if m.State, m.Reason = m.over(&r, s.clock()); m.State == "" {

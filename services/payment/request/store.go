@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"basisdienste/platform/db"
 	"basisdienste/platform/fault"
@@ -63,16 +65,47 @@ func reminders(ctx context.Context, tx *db.Tx, txID id.ID) (list []Reminder, err
 	return list, err
 }
 
+// claim names a transaction and whose it is.
+type claim struct {
+	Tenant      id.ID `db:"tenant_id"`
+	Transaction id.ID `db:"transaction_id"`
+}
+
+// asked tells for which of the claims a request goes on. For db.System contexts.
+func asked(ctx context.Context, tx *db.Tx, claims []claim) ([]bool, error) {
+	args := make([]any, 0, 2*len(claims))
+	for _, c := range claims {
+		args = append(args, c.Tenant, c.Transaction)
+	}
+	var list []claim
+	err := tx.Select(ctx, &list, `SELECT tenant_id, transaction_id FROM payment_requests
+		WHERE (tenant_id, transaction_id) IN (VALUES `+strings.Repeat(`, (?, ?)`, len(claims))[2:]+`) AND ended_at IS NULL`, args...)
+	found := make([]bool, len(claims))
+	for i, c := range claims {
+		found[i] = slices.Contains(list, c)
+	}
+	return found, err
+}
+
+func endRequests(ctx context.Context, tx *db.Tx, claims []claim) error {
+	for _, c := range claims {
+		if err := endRequest(ctx, tx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // endRequest deletes the address and what is not sent yet; nothing happens without a request.
-func endRequest(ctx context.Context, tx *db.Tx, txID id.ID) error {
+func endRequest(ctx context.Context, tx *db.Tx, c claim) error {
 	now := tx.Now()
 	n, err := tx.Exec(ctx, `UPDATE payment_requests SET email = '', ended_at = ?, purge_at = ?
-		WHERE tenant_id = ? AND transaction_id = ? AND ended_at IS NULL`, now, db.NewTime(now.Add(keepFor)), tx.Tenant(), txID)
+		WHERE tenant_id = ? AND transaction_id = ? AND ended_at IS NULL`, now, db.NewTime(now.Add(keepFor)), c.Tenant, c.Transaction)
 	if err != nil || n == 0 {
 		return err
 	}
 	return tx.Send(ctx, `UPDATE payment_reminders SET state = 'SKIPPED', reason = ? WHERE tenant_id = ? AND transaction_id = ? AND state = 'WAITING'`,
-		reasonEnded, tx.Tenant(), txID)
+		reasonEnded, c.Tenant, c.Transaction)
 }
 
 // deleteRequest deletes all of it. Error: unknown_request.

@@ -149,20 +149,20 @@ func poison(ctx context.Context, r *rig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Who hears of it: forms, which moves applications on, tenants, which counts, and payment,
-	// which tells webhooks.
+	// Who hears of it: forms, which moves applications on, tenants, which counts, and payment
+	// twice, which tells webhooks and ends requests.
 	limit, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for _, service := range []string{"forms", "tenants", "payment"} {
-		dead, last := 0, ""
+	for service, consumers := range map[string]int{"forms": 1, "tenants": 1, "payment": 2} {
+		dead, want, last := 0, 5*consumers, ""
 		if !await(limit, func(ctx context.Context) bool {
 			_, body, err := r.load.Site.Do(ctx, http.MethodGet, "/"+service+"/v1/events/dead", token, "", nil)
 			dead, last = strings.Count(string(body), `"subject":"poison"`), fmt.Sprintf("%v %.300s", err, body)
-			return dead == 5
+			return dead == want
 		}) {
-			return "", fmt.Errorf("%s shows %d dead letters, want 5: %s", service, dead, last)
+			return "", fmt.Errorf("%s shows %d dead letters, want %d: %s", service, dead, want, last)
 		}
-		r.load.Ledger.Note(func() { r.load.Ledger.Dead[service] += 5 })
+		r.load.Ledger.Note(func() { r.load.Ledger.Dead[service] += want })
 	}
-	return "each a dead letter at each of its 3 consumers", nil
+	return "each a dead letter at each of its 4 consumers", nil
 }
