@@ -15,8 +15,12 @@ import (
 	"basisdienste/services/payment/ledger"
 )
 
-// rowsAtOnce are read from the database together, and then sent.
-const rowsAtOnce = 2000
+const (
+	// rowsAtOnce are read from the database together, and then sent.
+	rowsAtOnce = 2000
+	// bookingsAtOnce are read with their budget lines, of which most have one or two.
+	bookingsAtOnce = 1000
+)
 
 // exported says which bookings an export holds, and with what sign: those that add to what is
 // claimed or was paid, and those that take away.
@@ -150,11 +154,11 @@ func (s *service) write(ctx context.Context, w writer, h head, p period, which e
 	}
 	var count int64
 	var total money.Amount
-	after := booked{At: db.NewTime(p.from), N: -1, Part: -1}
-	for {
+	after, more := booked{At: db.NewTime(p.from), N: -1}, true
+	for more {
 		var list []booked
 		err := s.db.Read(ctx, func(tx *db.Tx) (err error) {
-			list, err = bookedRows(ctx, tx, p, append(which.plus[:len(which.plus):len(which.plus)], which.minus...), after)
+			list, more, err = bookedRows(ctx, tx, p, append(which.plus[:len(which.plus):len(which.plus)], which.minus...), after)
 			return err
 		})
 		if err != nil {
@@ -167,29 +171,42 @@ func (s *service) write(ctx context.Context, w writer, h head, p period, which e
 				return err
 			}
 		}
-		if len(list) < rowsAtOnce {
-			return w.end(count, total)
+		if more {
+			after = list[len(list)-1]
 		}
-		after = list[len(list)-1]
 	}
+	return w.end(count, total)
 }
 
-// bookedRows reads on from after, in the order of time. A payment is one booking and has a row
-// for each budget line of its claim.
-func bookedRows(ctx context.Context, tx *db.Tx, p period, kinds []ledger.Kind, after booked) (list []booked, err error) {
+// bookedRows reads on from after, in the order of time, and reports whether there may be more. A
+// payment is one booking and has a row for each budget line of its claim; all are read together.
+// The bookings are chosen before anything is joined to them, so that a page costs the same on
+// whatever day it is.
+func bookedRows(ctx context.Context, tx *db.Tx, p period, kinds []ledger.Kind, after booked) (list []booked, more bool, err error) {
 	query, args, err := db.In(`SELECT l.at, l.transaction_id, l.kind, l.reference, l.n, COALESCE(c.n, 0) AS part, l.debit, l.credit,
 			COALESCE(c.credit, '') AS share, COALESCE(c.amount, l.amount) AS amount, t.kassenzeichen, t.originator_id, t.method, t.method_detail
-		FROM ledger l
-		JOIN transactions t ON t.tenant_id = l.tenant_id AND t.id = l.transaction_id
-		LEFT JOIN ledger c ON l.kind = 'paid' AND c.tenant_id = l.tenant_id AND c.transaction_id = l.transaction_id AND c.kind = 'claim'
-		WHERE l.tenant_id = ? AND l.at >= ? AND l.at < ? AND l.kind IN (?)
-			AND (l.at, l.transaction_id, l.kind, l.reference, l.n, COALESCE(c.n, 0)) > (?, ?, ?, ?, ?, ?)
-		ORDER BY l.at, l.transaction_id, l.kind, l.reference, l.n, COALESCE(c.n, 0) LIMIT ?`,
-		tx.Tenant(), after.At, db.NewTime(p.until), kinds,
-		after.At, after.Transaction, after.Kind, after.Reference, after.N, after.Part, rowsAtOnce)
+		FROM (SELECT at, transaction_id, kind, reference, n, debit, credit, amount FROM ledger
+			WHERE tenant_id = ? AND at >= ? AND at < ? AND kind IN (?) AND transaction_id <> ''
+				AND (at, transaction_id, kind, reference, n) > (?, ?, ?, ?, ?)
+			ORDER BY at, transaction_id, kind, reference, n LIMIT ?) l
+		JOIN transactions t ON t.tenant_id = ? AND t.id = l.transaction_id
+		LEFT JOIN ledger c ON l.kind = 'paid' AND c.tenant_id = ? AND c.transaction_id = l.transaction_id AND c.kind = 'claim'
+		ORDER BY l.at, l.transaction_id, l.kind, l.reference, l.n, COALESCE(c.n, 0)`,
+		tx.Tenant(), after.At, db.NewTime(p.until), kinds, after.At, after.Transaction, after.Kind, after.Reference, after.N, bookingsAtOnce,
+		tx.Tenant(), tx.Tenant())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	err = tx.Select(ctx, &list, query, args...)
-	return list, err
+	bookings := 0
+	for i := range list {
+		if i == 0 || !list[i].sameBooking(&list[i-1]) {
+			bookings++
+		}
+	}
+	return list, bookings == bookingsAtOnce, err
+}
+
+func (b *booked) sameBooking(as *booked) bool {
+	return b.At.Equal(as.At.Time) && b.Transaction == as.Transaction && b.Kind == as.Kind && b.Reference == as.Reference && b.N == as.N
 }
