@@ -343,7 +343,7 @@ func (p *Process) Stop() error {
 }
 
 // leave makes others stop calling. Whoever calls all the same is served, and told to close the
-// connection; idle ones stay for now, because their owners may be writing to them.
+// connection; idle ones stay open until no more are taken, because their owners may be writing to them.
 func (p *Process) leave() (err error) {
 	delay := p.settings.DrainDelay
 	if p.consul != nil {

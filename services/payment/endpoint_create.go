@@ -58,7 +58,7 @@ type ClaimRequest struct {
 func (q *ClaimRequest) Validate() error {
 	var wrong []fault.Field
 	say := func(name, detail string) {
-		wrong = append(wrong, fault.Field{Name: name, Code: "claim_invalid", Detail: detail})
+		wrong = append(wrong, fault.Field{Name: "/" + name, Code: "claim_invalid", Detail: detail})
 	}
 	text := func(name, s string, least, most int) {
 		if n := utf8.RuneCountInString(s); n < least || n > most || strings.ContainsFunc(s, unicode.IsControl) {
@@ -125,7 +125,7 @@ func (s *Service) order(ctx context.Context, q ClaimRequest) (Order, error) {
 		Purpose: q.Purpose, Description: q.Description, RedirectURL: q.RedirectURL, Items: q.Items, Metadata: q.Metadata, Delayed: q.Delayed,
 	}
 	wrong := func(name, detail string) error {
-		return fault.Invalid("claim_invalid", "the claim cannot be made like this; see the fields").With(fault.Field{Name: name, Code: "claim_invalid", Detail: detail})
+		return fault.Invalid("claim_invalid", "the claim cannot be made like this; see the fields").With(fault.Field{Name: "/" + name, Code: "claim_invalid", Detail: detail})
 	}
 	if o.OriginatorID == "" {
 		o.OriginatorID = OwnOriginator

@@ -23,7 +23,7 @@ type Metadata map[string]string
 // check holds metadata against their bounds. Error: invalid_metadata.
 func (m Metadata) check() error {
 	wrong := func(detail string) error {
-		return fault.Invalid("invalid_metadata", "metadata: %s", detail).With(fault.Field{Name: "metadata", Code: "invalid_metadata", Detail: detail})
+		return fault.Invalid("invalid_metadata", "metadata: %s", detail).With(fault.Field{Name: "/metadata", Code: "invalid_metadata", Detail: detail})
 	}
 	if len(m) > maxFacts {
 		return wrong(fmt.Sprintf("at most %d entries", maxFacts))
