@@ -26,19 +26,28 @@ func (v *events) Daily(ctx context.Context) error {
 	}
 	v.searched = v.clock()
 	var errs []error
+	inARow := 0 // failures: Stripe is away, the rest waits for the next time
 	err := v.dir.Each(ctx, func(e tenantdir.Entry) bool {
-		if err := v.search(ctx, e); err != nil {
-			errs = append(errs, err)
+		asked, err := v.search(ctx, e)
+		switch {
+		case err != nil:
+			inARow++
+			if len(errs) < enough {
+				errs = append(errs, err)
+			}
+		case asked:
+			inARow = 0
 		}
-		return ctx.Err() == nil && len(errs) < enough
+		return ctx.Err() == nil && inARow < enough
 	})
 	return errors.Join(append(errs, err)...)
 }
 
-func (v *events) search(ctx context.Context, e tenantdir.Entry) error {
+// search looks at one account, if it is time to, and reports whether Stripe was asked.
+func (v *events) search(ctx context.Context, e tenantdir.Entry) (asked bool, err error) {
 	account, err := v.gateway.accountOf(ctx, e)
 	if err != nil || account == "" {
-		return err
+		return false, err
 	}
 	mine := false
 	err = v.inTenant(ctx, e.ID, func(ctx context.Context, tx *db.Tx) error {
@@ -49,19 +58,19 @@ func (v *events) search(ctx context.Context, e tenantdir.Entry) error {
 		return err
 	})
 	if err != nil || !mine {
-		return err
+		return false, err
 	}
 	found, err := v.gateway.since(ctx, account, v.clock().Add(-lookBack))
 	if err != nil {
-		return err
+		return true, err
 	}
 	for _, h := range found {
 		h.Tenant, h.Account = e.ID, account
 		if err := v.catchUp(tenantdir.With(ctx, e), h); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return v.inTenant(ctx, e.ID, func(ctx context.Context, tx *db.Tx) error {
+	return true, v.inTenant(ctx, e.ID, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE stripe_looks SET at = ? WHERE tenant_id = ?`, tx.Now(), tx.Tenant())
 		return err
 	})
